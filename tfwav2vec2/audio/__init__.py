@@ -1,0 +1,1 @@
+"""From a sound file to the arrays that a model reads."""

@@ -1,0 +1,1 @@
+"""What stands on the backbone: one file for each task."""

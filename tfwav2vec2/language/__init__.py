@@ -1,0 +1,1 @@
+"""Between label ids and text."""

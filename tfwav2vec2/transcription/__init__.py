@@ -1,0 +1,1 @@
+"""From sound files to transcripts, with everything wired together."""
