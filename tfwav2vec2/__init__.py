@@ -41,7 +41,7 @@ _HOMES = {
     "Transcriber": "transcription.transcriber",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

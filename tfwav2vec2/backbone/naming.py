@@ -1,0 +1,40 @@
+"""The dotted name of every weight: the path of attributes that leads to it.
+
+Sub-layers bear the names of the checkpoint's key segments, so these names differ from torch's keys by their last word
+alone (``kernel`` for ``weight``, ``gamma`` for a norm's ``weight``), and the key map is a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+
+
+def _walk(owner: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
+    for name, value in vars(owner).items():
+        if name.startswith("_"):
+            # Dense keeps its kernel, and every layer its bookkeeping lists, under private names.
+            continue
+        yield from _weights_of(value, f"{prefix}{name}")
+    if isinstance(owner, keras.layers.Dense):
+        yield f"{prefix}kernel", owner.kernel
+
+
+def _weights_of(value: object, name: str) -> Iterator[tuple[str, keras.Variable]]:
+    if isinstance(value, keras.Variable):
+        yield name, value
+    elif isinstance(value, keras.layers.Layer):
+        yield from _walk(value, f"{name}.")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _weights_of(item, f"{name}.{index}")
+
+
+def named_variables(model: keras.layers.Layer) -> dict[str, keras.Variable]:
+    """Every weight of a model by its dotted name, such as ``wav2vec2.encoder.layers.0.attention.q_proj.kernel``.
+
+    State that is not a weight (seed generators, metrics, the optimizer) is left out.
+    """
+    weights = {id(variable) for variable in model.weights}
+    return {name: variable for name, variable in _walk(model, "") if id(variable) in weights}
