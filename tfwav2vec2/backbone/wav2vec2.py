@@ -28,17 +28,17 @@ class TFWav2Vec2Model(TFWav2Vec2PreTrainedModel):
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
+        self.masked_spec_embed: Any = None
+        if config.mask_time_prob > 0.0 or config.mask_feature_prob > 0.0:
+            self.masked_spec_embed = self.add_weight(
+                shape=(config.hidden_size,),
+                initializer=initializers.initial(keras.initializers.RandomUniform(0.0, 1.0)),
+                name="masked_spec_embed",
+            )
         parts = {"dtype": self.dtype_policy}
         with keras.name_scope(self.name):
             self.feature_extractor = ConvFeatureEncoder(config, name="feature_extractor", **parts)
             self.feature_projection = FeatureProjection(config, name="feature_projection", **parts)
-            self.masked_spec_embed: Any = None
-            if config.mask_time_prob > 0.0 or config.mask_feature_prob > 0.0:
-                self.masked_spec_embed = self.add_weight(
-                    shape=(config.hidden_size,),
-                    initializer=initializers.initial(keras.initializers.RandomUniform(0.0, 1.0)),
-                    name="masked_spec_embed",
-                )
             self.encoder = Encoder(config, name="encoder", **parts)
             self.adapter: Any = None
             if config.add_adapter:

@@ -1,0 +1,58 @@
+# Everything sets itself up: the first command on a fresh machine makes its own environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+PARITY := .venv-parity
+TRANSFORMERS5 := .venv-transformers5
+PY := $(VENV)/bin/python
+PYTEST := -m pytest -q
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help demo test lint parity full benchmarks clean
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# The reference wants an older huggingface_hub, so it lives beside the package in an environment of its own.
+$(PARITY)/.ready: pyproject.toml requirements/parity.txt
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet --requirement requirements/parity.txt --editable '.[dev]'
+	@touch $@
+
+# Files are exchanged with the newest release too, which runs in another process.
+$(TRANSFORMERS5)/.ready: requirements/transformers5.txt
+	$(PYTHON) -m venv $(TRANSFORMERS5)
+	$(TRANSFORMERS5)/bin/python -m pip install --quiet --requirement requirements/transformers5.txt
+	@touch $@
+
+demo: $(VENV)/.ready  ## Transcribe spoken digits with the embedded model
+	$(PY) -m demo.run
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and on JAX, in at most 10 minutes
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --ignore=tests/parity
+	KERAS_BACKEND=jax $(PY) $(PYTEST) tests/backbone tests/heads tests/training
+
+parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
+	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
+	  $(PARITY)/bin/python $(PYTEST) tests/parity
+
+full: test parity  ## Everything; what it printed last is kept in docs/full.txt
+	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
+	  $(PARITY)/bin/python $(PYTEST) tests/parity
+
+benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its peer
+	$(PARITY)/bin/python -m benchmarks.ctc_loss
+	$(PARITY)/bin/python -m benchmarks.base_speed
+	$(PARITY)/bin/python -m benchmarks.cold_start
+	$(PARITY)/bin/python -m benchmarks.open_model
+
+clean:  ## Remove the environments
+	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5)
