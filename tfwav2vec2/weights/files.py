@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download", "subfolder")
 
@@ -19,6 +19,18 @@ MAX_JSON_BYTES = 64 * 2**20
 def take_hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Remove the options that :func:`find_file` takes from ``kwargs`` and return them."""
     return {name: kwargs.pop(name) for name in HUB_OPTIONS if name in kwargs}
+
+
+@overload
+def find_file(
+    name_or_path: str | Path, filename: str, *, required: Literal[True] = True, **options: Any
+) -> Path: ...
+
+
+@overload
+def find_file(
+    name_or_path: str | Path, filename: str, *, required: Literal[False], **options: Any
+) -> Path | None: ...
 
 
 def find_file(
