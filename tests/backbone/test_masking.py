@@ -86,16 +86,9 @@ def test_impossible_spans_are_refused(span: int, message: str) -> None:
 
 def test_training_hides_other_frames_at_every_step(tiny_model: Callable[..., TFWav2Vec2ForCTC]) -> None:
     """In a compiled step too: a mask drawn while tracing would be the same for ever."""
-    silent = {
-        name: 0.0
-        for name in (
-            "hidden_dropout",
-            "attention_dropout",
-            "activation_dropout",
-            "final_dropout",
-            "layerdrop",
-        )
-    }
+    silent = dict.fromkeys(
+        ("hidden_dropout", "attention_dropout", "activation_dropout", "final_dropout", "layerdrop"), 0.0
+    )
     model = tiny_model(**silent, mask_time_prob=0.3, mask_feature_prob=0.2, mask_feature_length=2)
     waveform = np.random.default_rng(0).standard_normal((2, 900)).astype("float32")
     step = _compiled_training_call(model)
@@ -104,9 +97,9 @@ def test_training_hides_other_frames_at_every_step(tiny_model: Callable[..., TFW
 
 
 def test_layers_are_dropped_at_run_time(tiny_model: Callable[..., TFWav2Vec2ForCTC]) -> None:
-    silent = {
-        name: 0.0 for name in ("hidden_dropout", "attention_dropout", "activation_dropout", "final_dropout")
-    }
+    silent = dict.fromkeys(
+        ("hidden_dropout", "attention_dropout", "activation_dropout", "final_dropout"), 0.0
+    )
     model = tiny_model(**silent, apply_spec_augment=False, layerdrop=0.5)
     waveform = np.random.default_rng(0).standard_normal((1, 900)).astype("float32")
     step = _compiled_training_call(model)

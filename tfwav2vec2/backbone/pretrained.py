@@ -222,12 +222,8 @@ class TFWav2Vec2PreTrainedModel(PretrainedModel, keras.Model):
 
     def freeze_feature_encoder(self) -> None:
         """Keep the waveform's convolutions as they are in training (reference: ``freeze_feature_encoder``)."""
-        self.backbone.feature_extractor.trainable = False
-
-    @property
-    def backbone(self) -> Any:
-        """The bare model: this one, or the one that a head stands on."""
-        return getattr(self, "wav2vec2", self)
+        backbone = getattr(self, "wav2vec2", self)
+        backbone.feature_extractor.trainable = False
 
     # --- serialization -----------------------------------------------------------------------------------------
 

@@ -34,6 +34,8 @@ class TFWav2Vec2Model(TFWav2Vec2PreTrainedModel):
                 shape=(config.hidden_size,),
                 initializer=initializers.initial(keras.initializers.RandomUniform(0.0, 1.0)),
                 name="masked_spec_embed",
+                # Without SpecAugment nothing reads it, and Keras would warn of a missing gradient.
+                trainable=config.apply_spec_augment and config.mask_time_prob > 0.0,
             )
         parts = {"dtype": self.dtype_policy}
         with keras.name_scope(self.name):

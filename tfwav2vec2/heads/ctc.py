@@ -143,7 +143,13 @@ class TFWav2Vec2ForCTC(TFWav2Vec2PreTrainedModel):
     ) -> Any:
         """The loss of a training step: what was given to ``compile``, else CTC over ``labels`` in x, or over y."""
         if not self._uses_own_loss:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
+            # A single loss reads the logits; a dictionary of losses names the outputs that it reads.
+            fields = (
+                {name: y_pred[name] for name in self.loss}
+                if isinstance(self.loss, Mapping)
+                else y_pred["logits"]
+            )
+            return super().compute_loss(x, y, fields, sample_weight, training)
         if isinstance(x, Mapping) and x.get("labels") is not None:
             return y_pred["loss"]
         if y is None:
