@@ -235,8 +235,9 @@ def _torch_shape(name: str, variable: keras.Variable) -> tuple[int, ...]:
 
 
 def _assign(variable: keras.Variable, tensor: np.ndarray, transposed: bool) -> None:
-    value = tensor.astype(variable.dtype, copy=False)
-    variable.assign(value.T if transposed else value)
+    value = keras.ops.convert_to_tensor(tensor.astype(variable.dtype, copy=False))
+    # The backend turns matrices round several times faster than numpy does.
+    variable.assign(keras.ops.transpose(value) if transposed else value)
 
 
 def _to_torch(name: str, variable: keras.Variable) -> np.ndarray:
