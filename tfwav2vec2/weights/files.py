@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download", "subfolder")
 
@@ -19,18 +19,6 @@ MAX_JSON_BYTES = 64 * 2**20
 def take_hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Remove the options that :func:`find_file` takes from ``kwargs`` and return them."""
     return {name: kwargs.pop(name) for name in HUB_OPTIONS if name in kwargs}
-
-
-@overload
-def find_file(
-    name_or_path: str | Path, filename: str, *, required: Literal[True] = True, **options: Any
-) -> Path: ...
-
-
-@overload
-def find_file(
-    name_or_path: str | Path, filename: str, *, required: Literal[False], **options: Any
-) -> Path | None: ...
 
 
 def find_file(
@@ -44,7 +32,7 @@ def find_file(
     force_download: bool = False,
     subfolder: str = "",
     required: bool = True,
-) -> Path | None:
+) -> Any:
     """The path of a model's file, in a local folder or fetched from the hub.
 
     Args:
@@ -57,6 +45,9 @@ def find_file(
         force_download: fetch again what the cache already holds.
         subfolder: a folder inside the model's folder.
         required: with False the answer for a file that does not exist is None.
+
+    Returns:
+        The ``Path``, or None.
 
     Raises:
         FileNotFoundError: where the model is there and the file is not (unless ``required`` is False).

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
-import warnings
+import math
+import re
 from pathlib import Path
 from typing import Any, Self
-
-import keras
-import numpy as np
 
 from tfwav2vec2.backbone.initializers import skip_initialization
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.config import CONFIG_NAME, Wav2Vec2Config
 from tfwav2vec2.weights.files import PushToHub, find_file, take_hub_options
-from tfwav2vec2.weights.key_map import is_optional, is_transposed, match, torch_keys
 from tfwav2vec2.weights.readers import Checkpoint, open_checkpoint
+from tfwav2vec2.weights.variables import fill, tensors
 from tfwav2vec2.weights.writers import SAFE_INDEX_NAME, SAFE_NAME, write_checkpoint
 
 # In the order in which they are looked for: safetensors before pickles.
 WEIGHT_NAMES = (SAFE_NAME, SAFE_INDEX_NAME, "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+# A new head, or layers added to a pretrained model, make it larger than its file, but never this many times.
+_LARGEST_GROWTH = 8
 
 
 class PretrainedModel(PushToHub):
@@ -69,14 +70,12 @@ class PretrainedModel(PushToHub):
         config = _configuration(config, folder, hub, options)
         path = file if file.is_file() else _find_weights(folder, hub)
         with open_checkpoint(path, lambda name: _find_shard(folder, path, name, hub)) as checkpoint:
+            _check_size(config, checkpoint)
             with skip_initialization():
                 model = cls(config, **({} if dtype is None else {"dtype": dtype}))
-            unfilled = _fill(model, checkpoint, strict, ignore_mismatched_sizes)
+            unfilled = fill(model, checkpoint, strict, ignore_mismatched_sizes)
         if unfilled:
-            drawn = named_variables(cls(config))
-            variables = named_variables(model)
-            for name in unfilled:
-                variables[name].assign(drawn[name])
+            _initialise(model, unfilled)
         return model
 
     def load_checkpoint(
@@ -94,7 +93,7 @@ class PretrainedModel(PushToHub):
                 to be damaged in the middle.
         """
         with open_checkpoint(path) as checkpoint:
-            _fill(self, checkpoint, strict, ignore_mismatched_sizes)
+            fill(self, checkpoint, strict, ignore_mismatched_sizes)
 
     def save_pretrained(
         self,
@@ -125,17 +124,12 @@ class PretrainedModel(PushToHub):
         if folder.is_file():
             raise NotADirectoryError(f"{folder} is a file; give the name of a folder to save the model in")
         folder.mkdir(parents=True, exist_ok=True)
-        variables = {torch_keys(name)[0]: (name, var) for name, var in named_variables(self).items()}
+        getters, sizes = tensors(self)
         config = copy.deepcopy(self.config)
         config.architectures = [type(self).__name__.removeprefix("TF")]
-        config.dtype = next(iter(variables.values()))[1].dtype
-        write_checkpoint(
-            folder,
-            {key: lambda pair=pair: _to_torch(*pair) for key, pair in variables.items()},
-            {key: _bytes(var) for key, (_, var) in variables.items()},
-            max_shard_size,
-            {CONFIG_NAME: config.to_json_string()},
-        )
+        # Newer readers take the dtype from here rather than from the file.
+        config.dtype = self.variable_dtype
+        write_checkpoint(folder, getters, sizes, max_shard_size, {CONFIG_NAME: config.to_json_string()})
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", folder.name), max_shard_size=max_shard_size, **options)
 
@@ -147,18 +141,17 @@ def _configuration(
     overrides: dict[str, Any],
 ) -> Wav2Vec2Config:
     if isinstance(config, Wav2Vec2Config):
-        made = Wav2Vec2Config.from_dict(config.to_dict(), return_unused_kwargs=True, **overrides)
+        made, unknown = Wav2Vec2Config.from_dict(config.to_dict(), return_unused_kwargs=True, **overrides)
     else:
         source = folder if config is None else config
-        made = Wav2Vec2Config.from_pretrained(source, return_unused_kwargs=True, **hub, **overrides)
-    config, unknown = made
+        made, unknown = Wav2Vec2Config.from_pretrained(source, return_unused_kwargs=True, **hub, **overrides)
     if unknown:
         raise TypeError(
             f"from_pretrained got {', '.join(unknown)}: neither an option of its own nor a field of the configuration; "
             "check the spelling"
         )
-    config.name_or_path = folder
-    return config
+    made.name_or_path = folder
+    return made
 
 
 def _find_weights(folder: str | Path, hub: dict[str, Any]) -> Path:
@@ -177,73 +170,37 @@ def _find_shard(folder: str | Path, index: Path, name: str, hub: dict[str, Any])
     return beside if beside.is_file() else find_file(folder, name, **hub)
 
 
-def _fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_sizes: bool) -> list[str]:
-    """Assign what the checkpoint holds, after everything was checked; the names of the variables left as they were."""
+def _initialise(model: Any, names: list[str]) -> None:
+    """Give variables the values that they have in a new model, drawn in one with no more layers than that takes."""
+    layers = [int(found[1]) for name in names if (found := re.search(r"encoder\.layers\.(\d+)\.", name))]
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = 1 + max(layers, default=0)
+    drawn = named_variables(type(model)(config))
     variables = named_variables(model)
-    found = match(variables, checkpoint.shapes)
-    mismatched = {
-        name: key
-        for name, key in found.pairs.items()
-        if _torch_shape(name, variables[name]) != checkpoint.shapes[key]
-    }
-    problems = {
-        "missing": found.missing,
-        "not expected": found.unexpected,
-        "of another shape": [
-            f"{key} (file {checkpoint.shapes[key]}, model {_torch_shape(name, variables[name])})"
-            for name, key in mismatched.items()
-        ],
-    }
-    tolerated = {
-        "missing": not strict or all(map(is_optional, found.missing)),
-        "not expected": not strict,
-        "of another shape": ignore_mismatched_sizes,
-    }
-    _report(checkpoint.path, type(model).__name__, problems, tolerated)
-    for name, key in found.pairs.items():
-        if name not in mismatched:
-            _assign(variables[name], checkpoint.read(key), is_transposed(name))
-    return [name for name in variables if name not in found.pairs or name in mismatched]
+    for name in names:
+        variables[name].assign(drawn[name])
 
 
-def _report(path: Path, model: str, problems: dict[str, list[str]], tolerated: dict[str, bool]) -> None:
-    lines = [f"  {kind}: {', '.join(names)}" for kind, names in problems.items() if names]
-    if not lines:
-        return
-    refused = [kind for kind, names in problems.items() if names and not tolerated[kind]]
-    if not refused:
-        warnings.warn(
-            "\n".join(
-                [f"{path} fills {model} in part; the rest of the model is as it was initialised", *lines]
-            ),
-            stacklevel=4,
+def _check_size(config: Wav2Vec2Config, checkpoint: Checkpoint) -> None:
+    """Refuse a configuration that describes a far larger model than the file holds, before memory is taken for it.
+
+    Raises:
+        ValueError: for such a pair.
+    """
+    hidden, output = config.hidden_size, config.output_hidden_size
+    described = (
+        config.num_hidden_layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
+        + sum(
+            a * b * k
+            for a, b, k in zip([1, *config.conv_dim], config.conv_dim, config.conv_kernel, strict=False)
         )
-        return
-    remedies = ["Check that the file, its config.json and the class belong together"]
-    if {"missing", "not expected"} & set(refused):
-        remedies.append("pass strict=False to initialise what is missing and leave out what is not expected")
-    if "of another shape" in refused:
-        remedies.append("pass ignore_mismatched_sizes=True to initialise what has another shape")
-    raise ValueError(
-        "\n".join([f"The tensors of {path} are not those of {model}", *lines, f"{', or '.join(remedies)}."])
+        + config.num_conv_pos_embeddings * hidden**2 // config.num_conv_pos_embedding_groups
+        + (config.vocab_size or 0) * hidden
+        + config.add_adapter * config.num_adapter_layers * 2 * output**2 * config.adapter_kernel_size
     )
-
-
-def _torch_shape(name: str, variable: keras.Variable) -> tuple[int, ...]:
-    shape = tuple(variable.shape)
-    return shape[::-1] if is_transposed(name) else shape
-
-
-def _assign(variable: keras.Variable, tensor: np.ndarray, transposed: bool) -> None:
-    value = keras.ops.convert_to_tensor(tensor.astype(variable.dtype, copy=False))
-    # The backend turns matrices round several times faster than numpy does.
-    variable.assign(keras.ops.transpose(value) if transposed else value)
-
-
-def _to_torch(name: str, variable: keras.Variable) -> np.ndarray:
-    value = keras.ops.convert_to_numpy(variable.value)
-    return np.ascontiguousarray(value.T if is_transposed(name) else value)
-
-
-def _bytes(variable: keras.Variable) -> int:
-    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
+    held = sum(math.prod(shape) for shape in checkpoint.shapes.values())
+    if described > _LARGEST_GROWTH * held:
+        raise ValueError(
+            f"The configuration describes a model of {described:,} weights or more, and {checkpoint.path} holds {held:,}; "
+            "check that the file and its config.json belong together"
+        )

@@ -30,6 +30,12 @@ TABLE = (
     # The weight norm's two parts: parametrizations since torch 2.0, weight_g and weight_v before.
     Rule("conv.weight_g", ("conv.parametrizations.weight.original0", "conv.weight_g"), transposed=True),
     Rule("conv.weight_v", ("conv.parametrizations.weight.original1", "conv.weight_v"), transposed=True),
+    # The activations that hold weights keep torch's names, "beta" among them, which means something else in a norm.
+    *(
+        Rule(f"{place}.{name}", (f"{place}.{name}",))
+        for place in ("activation", "intermediate_act_fn")
+        for name in ("weight", "alpha_p", "alpha_n", "beta", "eps")
+    ),
     Rule("kernel", ("weight",), transposed=True),
     Rule("gamma", ("weight",)),
     Rule("beta", ("bias",)),

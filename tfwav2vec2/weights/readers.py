@@ -30,6 +30,10 @@ def open_checkpoint(path: str | Path, find_shard: Callable[[str], Path] | None =
         OSError: where the file cannot be read.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no file {path}; check the path, and that all files of the model are there"
+        )
     if path.suffix == ".json":
         return ShardedCheckpoint(path, find_shard or path.with_name)
     with path.open("rb") as file:

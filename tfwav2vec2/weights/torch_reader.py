@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError, damage_reported
-from tfwav2vec2.weights.torch_pickle import MAX_PICKLE_BYTES, StoredTensor, read_pickle
+from tfwav2vec2.weights.torch_pickle import MAX_PICKLE_BYTES, read_pickle
+from tfwav2vec2.weights.torch_tensors import StoredTensor
 
 ZIP_MAGIC = b"PK\x03\x04"
 # The pickle of the number that opens every file in the old format.
@@ -58,13 +59,15 @@ class TorchCheckpoint(Checkpoint):
         """The tensor with this key."""
         tensor = self._tensors[key]
         with damage_reported(self.path):
-            return np.ndarray(
+            view = np.ndarray(
                 tensor.shape,
                 tensor.dtype,
                 buffer=self._storage(self._blocks[tensor.storage.key]),
                 offset=tensor.offset * tensor.dtype.itemsize,
                 strides=[stride * tensor.dtype.itemsize for stride in tensor.strides],
             )
+        # Two tensors may share a storage; two variables must not.
+        return view.copy()
 
     def close(self) -> None:
         """Close the file."""
@@ -79,7 +82,7 @@ class TorchCheckpoint(Checkpoint):
             content = np.fromfile(self._file, np.uint8, block.size)
             if content.size != block.size:
                 raise ValueError("the file ends inside a tensor")
-            if block.checksum is not None and zlib.crc32(content) != block.checksum:
+            if block.checksum is not None and zlib.crc32(content.data) != block.checksum:
                 raise ValueError("a tensor does not match its checksum")
             self._cached = (block, content)
         return self._cached[1]
@@ -101,7 +104,10 @@ class TorchCheckpoint(Checkpoint):
     def _open_zip(self) -> tuple[Any, dict[str, _Block]]:
         archive = zipfile.ZipFile(self._file)
         entries = {entry.filename: entry for entry in archive.infolist()}
-        (root,) = (name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl"))
+        roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise ValueError("it is a zip archive, but not one of torch's")
+        root = roots[0]
         if f"{root}byteorder" in entries and self._bytes(entries[f"{root}byteorder"], 16) != b"little":
             raise CheckpointError(
                 f"{self.path} was written on a big-endian machine; save it as safetensors there"

@@ -1,0 +1,106 @@
+"""Between a model's variables and the tensors of a checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfwav2vec2.backbone.naming import named_variables
+from tfwav2vec2.weights.checkpoint import Checkpoint, Shape
+from tfwav2vec2.weights.key_map import is_optional, is_transposed, match, torch_keys
+
+
+def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_sizes: bool) -> list[str]:
+    """Assign to a model's variables what a checkpoint holds, once everything has been checked.
+
+    Returns:
+        The names of the variables that were left as they were.
+
+    Raises:
+        ValueError: for tensors that are missing, not expected (unless ``strict`` is False) or of another shape (unless
+            ``ignore_mismatched_sizes``); the message lists them all and no variable has changed.
+        CheckpointError: where the file turns out to be damaged.
+    """
+    variables = named_variables(model)
+    found = match(variables, checkpoint.shapes)
+    mismatched = {
+        name: key
+        for name, key in found.pairs.items()
+        if _torch_shape(name, variables[name]) != checkpoint.shapes[key]
+    }
+    problems = {
+        "missing": found.missing,
+        "not expected": found.unexpected,
+        "of another shape": [
+            f"{key} (file {checkpoint.shapes[key]}, model {_torch_shape(name, variables[name])})"
+            for name, key in mismatched.items()
+        ],
+    }
+    tolerated = {
+        "missing": not strict or all(map(is_optional, found.missing)),
+        "not expected": not strict,
+        "of another shape": ignore_mismatched_sizes,
+    }
+    _report(checkpoint.path, type(model).__name__, problems, tolerated)
+    for name, key in found.pairs.items():
+        if name not in mismatched:
+            _assign(variables[name], checkpoint.read(key), is_transposed(name))
+    return [name for name in variables if name not in found.pairs or name in mismatched]
+
+
+def _report(path: Path, model: str, problems: dict[str, list[str]], tolerated: dict[str, bool]) -> None:
+    lines = [f"  {kind}: {', '.join(names)}" for kind, names in problems.items() if names]
+    if not lines:
+        return
+    refused = [kind for kind, names in problems.items() if names and not tolerated[kind]]
+    if not refused:
+        warnings.warn(
+            "\n".join(
+                [f"{path} fills {model} in part; the rest of the model is as it was initialised", *lines]
+            ),
+            stacklevel=4,
+        )
+        return
+    remedies = ["Check that the file, its config.json and the class belong together"]
+    if {"missing", "not expected"} & set(refused):
+        remedies.append("pass strict=False to initialise what is missing and leave out what is not expected")
+    if "of another shape" in refused:
+        remedies.append("pass ignore_mismatched_sizes=True to initialise what has another shape")
+    raise ValueError(
+        "\n".join([f"The tensors of {path} are not those of {model}", *lines, f"{', or '.join(remedies)}."])
+    )
+
+
+def _torch_shape(name: str, variable: keras.Variable) -> Shape:
+    shape = tuple(variable.shape)
+    return shape[::-1] if is_transposed(name) else shape
+
+
+def _assign(variable: keras.Variable, tensor: np.ndarray, transposed: bool) -> None:
+    value = keras.ops.convert_to_tensor(tensor.astype(variable.dtype, copy=False))
+    # The backend turns matrices round several times faster than numpy does.
+    variable.assign(keras.ops.transpose(value) if transposed else value)
+
+
+def tensors(model: Any) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, int]]:
+    """A model's variables as torch has them, by torch key: how to get each, and the bytes of each."""
+    variables = {torch_keys(name)[0]: (name, variable) for name, variable in named_variables(model).items()}
+    getters: dict[str, Callable[[], np.ndarray]] = {
+        key: partial(_to_torch, name, variable) for key, (name, variable) in variables.items()
+    }
+    return getters, {key: _bytes(variable) for key, (_, variable) in variables.items()}
+
+
+def _to_torch(name: str, variable: keras.Variable) -> np.ndarray:
+    value = keras.ops.convert_to_numpy(variable.value)
+    return np.ascontiguousarray(value.T if is_transposed(name) else value)
+
+
+def _bytes(variable: keras.Variable) -> int:
+    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
