@@ -1,4 +1,7 @@
-"""The reference's activation functions by their names in ``config.json`` (reference: ``ACT2FN``)."""
+"""The reference's activation functions by their names in ``config.json`` (reference: ``ACT2FN``).
+
+Two more hold weights of their own: see :mod:`tfwav2vec2.backbone.trainable_activations`.
+"""
 
 from __future__ import annotations
 
@@ -73,4 +76,6 @@ def activation(name: str) -> Activation:
     try:
         return ACTIVATIONS[name]
     except KeyError:
-        raise ValueError(f"There is no activation {name!r}; choose one of {', '.join(ACTIVATIONS)}") from None
+        raise ValueError(
+            f"There is no activation {name!r}; choose one of {', '.join(ACTIVATIONS)}, prelu, xielu"
+        ) from None

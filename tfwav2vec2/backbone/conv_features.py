@@ -8,7 +8,6 @@ import keras
 from keras import ops
 
 from tfwav2vec2.backbone import initializers
-from tfwav2vec2.backbone.activations import activation
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import conv_output_length, valid_mask
 from tfwav2vec2.config import Wav2Vec2Config
@@ -102,7 +101,7 @@ class ConvLayer(ConfiguredLayer):
                 self.layer_norm = self.make_norm(filters, "layer_norm", NORM_EPSILON)
             elif index == 0:
                 self.layer_norm = self.make_part(MaskedGroupNorm, filters, name="layer_norm")
-        self.activation = activation(config.feat_extract_activation)
+            self.activation = self.make_activation(config.feat_extract_activation, "activation")
 
     def call(self, x: Any, lengths: Any = None) -> Any:
         """(batch, frames, channels) to (batch, shorter, filters); ``lengths`` (batch,) counts this layer's valid output."""

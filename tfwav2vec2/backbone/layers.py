@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 from tfwav2vec2.backbone import initializers
+from tfwav2vec2.backbone.activations import activation
+from tfwav2vec2.backbone.trainable_activations import TRAINABLE_ACTIVATIONS
 from tfwav2vec2.config import Wav2Vec2Config
 
 
@@ -57,6 +59,12 @@ class ConfiguredLayer(keras.layers.Layer):
         )
         layer.build((None, None, size))
         return layer
+
+    def make_activation(self, function: str, name: str) -> Any:
+        """The function that the configuration names; a sub-layer where the function holds weights."""
+        if function in TRAINABLE_ACTIVATIONS:
+            return self.make_part(TRAINABLE_ACTIVATIONS[function], name=name)
+        return activation(function)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor as plain data."""

@@ -8,7 +8,6 @@ import keras
 from keras import ops
 
 from tfwav2vec2.backbone import initializers
-from tfwav2vec2.backbone.activations import activation
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.config import Wav2Vec2Config
 
@@ -89,7 +88,7 @@ class PositionalConvEmbedding(ConfiguredLayer):
                 config.num_conv_pos_embedding_groups,
                 name="conv",
             )
-        self.activation = activation(config.feat_extract_activation)
+            self.activation = self.make_activation(config.feat_extract_activation, "activation")
 
     def call(self, hidden_states: Any) -> Any:
         """Padded frames must have been zeroed before."""

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfwav2vec2.backbone.activations import activation
 from tfwav2vec2.backbone.adapters import AttentionAdapter
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import zero_padding
@@ -77,11 +76,11 @@ class FeedForward(ConfiguredLayer):
             self.output_dropout = self.make_part(
                 keras.layers.Dropout, config.hidden_dropout, name="output_dropout"
             )
-        self.activation = activation(config.hidden_act)
+            self.intermediate_act_fn = self.make_activation(config.hidden_act, "intermediate_act_fn")
 
     def call(self, hidden_states: Any, training: bool = False) -> Any:
         """(batch, frames, hidden) to the same shape."""
-        x = self.activation(self.intermediate_dense(hidden_states))
+        x = self.intermediate_act_fn(self.intermediate_dense(hidden_states))
         x = self.output_dense(self.intermediate_dropout(x, training=training))
         return self.output_dropout(x, training=training)
 
