@@ -1,0 +1,74 @@
+"""The model: a wav2vec 2.0 of under two million weights, with a front end that can stream."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from recipes.spoken_digits.corpus import WORDS
+from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
+from tfwav2vec2.audio.loading import SAMPLE_RATE
+from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
+from tfwav2vec2.processor import Wav2Vec2Processor
+from tfwav2vec2.weights.files import write_json
+
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
+LETTERS = tuple(sorted(set("".join(WORDS))))
+VOCABULARY = {token: index for index, token in enumerate(SPECIAL_TOKENS + LETTERS)}
+
+
+def make_config() -> Wav2Vec2Config:
+    """The architecture.
+
+    The front end is thin where there are many frames, since that is where the time goes: its first convolution alone
+    makes 3,200 frames a second. Layer norms, rather than a group norm over the whole clip, leave nothing to wait for,
+    so it can run as the sound arrives. One frame stands for 20 ms, as in every wav2vec 2.0.
+    """
+    return Wav2Vec2Config(
+        vocab_size=len(VOCABULARY),
+        hidden_size=160,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        intermediate_size=512,
+        conv_dim=[32, 64, 96, 128, 160],
+        conv_kernel=[10, 8, 8, 4, 4],
+        conv_stride=[5, 4, 4, 2, 2],
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=8,
+        hidden_dropout=0.1,
+        activation_dropout=0.0,
+        attention_dropout=0.1,
+        feat_proj_dropout=0.0,
+        final_dropout=0.1,
+        layerdrop=0.0,
+        # Short spans: one that hides a whole digit leaves nothing to tell it from another.
+        mask_time_prob=0.05,
+        mask_time_length=4,
+        mask_time_min_masks=0,
+        mask_feature_prob=0.05,
+        mask_feature_length=8,
+        ctc_loss_reduction="mean",
+        # A digit of 0.14 s has hardly more frames than letters; played faster it may have too few.
+        ctc_zero_infinity=True,
+        architectures=["Wav2Vec2ForCTC"],
+    )
+
+
+def encode(text: str) -> list[int]:
+    """The label ids of a transcript, as the tokenizer gives them."""
+    return [VOCABULARY["|" if letter == " " else letter] for letter in text]
+
+
+def make_processor() -> Wav2Vec2Processor:
+    """What belongs to the model: 16 kHz without normalisation, lengths as a mask, letters as labels."""
+    extractor = Wav2Vec2FeatureExtractor(
+        sampling_rate=SAMPLE_RATE, do_normalize=False, return_attention_mask=True
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocab.json"
+        write_json(path, VOCABULARY)
+        return Wav2Vec2Processor(extractor, Wav2Vec2CTCTokenizer(path))

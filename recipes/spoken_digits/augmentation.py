@@ -1,0 +1,134 @@
+"""What rooms, microphones and bystanders do to speech: speed, reverberation, colour, noise and level.
+
+Everything is drawn from a numpy generator, so a seed gives the same sound again. What is dear to make (noises, room
+responses) is made once and drawn from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+from recipes.spoken_digits.corpus import Clip
+from tfwav2vec2.audio.loading import SAMPLE_RATE
+
+NOISE_SECONDS = 10
+NOISES_OF_A_KIND = 16
+ROOMS = 64
+BABBLE_VOICES = 8
+
+# Probability of each effect for a string.
+REVERBERATION, COLOUR, NOISE = 0.35, 0.5, 0.85
+SNR_DB = (5.0, 40.0)
+# Root mean square of the speech relative to full scale. Wide, because the model does not normalise the waveform.
+LEVEL_DB = (-48.0, -10.0)
+
+
+def decibels(value: float) -> float:
+    """Decibels to an amplitude ratio."""
+    return 10.0 ** (value / 20.0)
+
+
+def rms(samples: np.ndarray) -> float:
+    """Root mean square, never zero."""
+    return float(np.sqrt(np.mean(np.square(samples), dtype=np.float64))) + 1e-9 if samples.size else 1e-9
+
+
+def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
+    """Play faster (factor above 1) or slower: tempo, pitch and formants move together."""
+    return soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE, quality="MQ").astype(np.float32)
+
+
+def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise (length,) of unit level whose power falls with frequency to the ``slope``: 0 white, 1 pink, 2 brown."""
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    frequency = np.maximum(np.arange(len(spectrum)), length * 40 / SAMPLE_RATE)
+    noise = np.fft.irfft(spectrum * frequency ** (-slope / 2), length)
+    return (noise / rms(noise)).astype(np.float32)
+
+
+def babble(clips: list[Clip], length: int, rng: np.random.Generator) -> np.ndarray:
+    """Many voices at once (length,), at unit level: clips laid end to end, several rows of them added."""
+    mix = np.zeros(length, np.float32)
+    for _ in range(BABBLE_VOICES):
+        place = -int(rng.integers(0, SAMPLE_RATE))
+        while place < length:
+            samples = clips[int(rng.integers(len(clips)))].samples
+            start, end = max(place, 0), min(place + len(samples), length)
+            if end > start:
+                mix[start:end] += samples[start - place : end - place] / rms(samples)
+            place += len(samples)
+    return mix / rms(mix)
+
+
+def room(rng: np.random.Generator) -> np.ndarray:
+    """A made-up room's impulse response: the direct sound, then noise that dies away (60 dB in 0.1 to 0.6 s)."""
+    seconds = rng.uniform(0.1, 0.6)
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
+    tail[: int(rng.uniform(0.001, 0.01) * SAMPLE_RATE)] = 0.0
+    tail *= decibels(rng.uniform(-15.0, 0.0)) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1.0
+    return tail.astype(np.float32)
+
+
+def colour(bins: int, rng: np.random.Generator) -> np.ndarray:
+    """A microphone's response: gains (bins,) for frequencies from 0 to 8 kHz, smooth, sometimes of a narrow band."""
+    frequency = np.linspace(1.0, SAMPLE_RATE / 2, bins)
+    knots = np.geomspace(60.0, SAMPLE_RATE / 2, 7)
+    gain = np.interp(np.log(frequency), np.log(knots), rng.uniform(-6.0, 6.0, len(knots)))
+    if rng.random() < 0.5:
+        low = rng.uniform(50.0, 300.0)
+        gain -= 12.0 * np.maximum(np.log2(low / frequency), 0.0)
+    if rng.random() < 0.5:
+        high = rng.uniform(3000.0, 7500.0)
+        gain -= 36.0 * np.maximum(np.log2(frequency / high), 0.0)
+    return (10.0 ** (gain / 20.0)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The noises (each 10 s at unit level) and the rooms that strings of digits are put into."""
+
+    noises: list[np.ndarray]
+    rooms: list[np.ndarray]
+
+    @classmethod
+    def make(cls, clips: list[Clip], rng: np.random.Generator) -> Surroundings:
+        """Make them; ``clips`` are the voices of the babble, so they must be clips for training."""
+        length = NOISE_SECONDS * SAMPLE_RATE
+        noises = [
+            coloured_noise(length, slope, rng) for slope in (0.0, 1.0, 2.0) for _ in range(NOISES_OF_A_KIND)
+        ]
+        noises += [babble(clips, length, rng) for _ in range(NOISES_OF_A_KIND)]
+        return cls(noises, [room(rng) for _ in range(ROOMS)])
+
+    def filter(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Reverberate and colour, both or one or neither; the same length comes back."""
+        response = self.rooms[int(rng.integers(len(self.rooms)))] if rng.random() < REVERBERATION else None
+        coloured = rng.random() < COLOUR
+        if response is None and not coloured:
+            return samples
+        # Room for the longest tail, and a power of two, which the transform likes best.
+        size = 1 << (len(samples) + SAMPLE_RATE).bit_length()
+        spectrum = np.fft.rfft(samples, size)
+        if response is not None:
+            spectrum *= np.fft.rfft(response, size)
+        if coloured:
+            spectrum *= colour(len(spectrum), rng)
+        return np.fft.irfft(spectrum, size)[: len(samples)].astype(np.float32)
+
+    def noise(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """A stretch of one noise (length,) at unit level, from a random place, repeated if need be."""
+        noise = self.noises[int(rng.integers(len(self.noises)))]
+        place = int(rng.integers(len(noise)))
+        return np.take(noise, np.arange(place, place + length), mode="wrap")
+
+    def apply(self, samples: np.ndarray, speech_level: float, rng: np.random.Generator) -> np.ndarray:
+        """Put a string (samples,) into surroundings; ``speech_level`` is the root mean square of its speech."""
+        samples = self.filter(samples, rng) / speech_level
+        if rng.random() < NOISE:
+            samples = samples + self.noise(len(samples), rng) * decibels(-rng.uniform(*SNR_DB))
+        return np.clip(samples * decibels(rng.uniform(*LEVEL_DB)), -1.0, 1.0).astype(np.float32)

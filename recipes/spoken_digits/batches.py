@@ -1,0 +1,119 @@
+"""Strings of digits to batches for ``fit``: few shapes, short strings first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recipes.spoken_digits.architecture import encode
+from recipes.spoken_digits.augmentation import Surroundings
+from recipes.spoken_digits.corpus import Clip, by_speaker
+from recipes.spoken_digits.strings import LONGEST, DigitString, augmented_string
+from tfwav2vec2.audio.loading import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Lengths round up to a multiple of this, so that a training step sees few shapes.
+LENGTH_STEP = SAMPLE_RATE // 2
+# A batch holds about this much sound, whatever the length of its strings, so that every step takes about as long.
+BATCH_SECONDS = 48
+MOST_ROWS = 32
+BATCHES_AHEAD = 4
+
+SYNTHETIC = 0.27  # of the strings
+MIXED_SPEAKERS = 0.15
+NO_SPEECH = 0.02
+
+
+def longest_string(progress: float) -> int:
+    """The curriculum: the most digits in a string at ``progress`` (0 to 1) of the training.
+
+    CTC first learns to say nothing at all; single digits are the quickest way out.
+    """
+    if progress < 0.08:
+        return 2
+    return 4 if progress < 0.2 else LONGEST
+
+
+@dataclass(frozen=True)
+class TrainingStrings:
+    """An endless, seeded supply of batches; batch ``step`` is the same whenever it is asked for."""
+
+    recordings: list[Clip]
+    synthetic: list[Clip]
+    surroundings: Surroundings
+    total_steps: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        pools = list(by_speaker(self.recordings).values())
+        object.__setattr__(self, "_speakers", pools)
+
+    def draw(self, step: int) -> list[DigitString]:
+        """The strings of one batch, of about the same number of digits."""
+        rng = np.random.default_rng([self.seed, step])
+        centre = int(rng.integers(1, longest_string(step / self.total_steps) + 1))
+        strings: list[DigitString] = []
+        longest = 0
+        while len(strings) < MOST_ROWS:
+            words = int(np.clip(centre + rng.integers(-1, 2), 1, LONGEST))
+            if rng.random() < NO_SPEECH:
+                words = 0
+            string = augmented_string(self._clips(rng), words, self.surroundings, rng)
+            longest = max(longest, len(string.samples))
+            if longest * (len(strings) + 1) > BATCH_SECONDS * SAMPLE_RATE:
+                break
+            strings.append(string)
+        return strings
+
+    def batches(self, first_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
+        """Batches from ``first_step`` on, without end."""
+        for step in itertools.count(first_step):
+            yield collate(self.draw(step))
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """:meth:`batches` for ``fit``, made in the background while the model trains."""
+        import tensorflow as tf
+
+        signature = {
+            "input_values": tf.TensorSpec((None, None), tf.float32),
+            "attention_mask": tf.TensorSpec((None, None), tf.int32),
+            "labels": tf.TensorSpec((None, None), tf.int32),
+        }
+        made = tf.data.Dataset.from_generator(lambda: self.batches(first_step), output_signature=signature)
+        return made.prefetch(BATCHES_AHEAD)
+
+    def _clips(self, rng: np.random.Generator) -> list[Clip]:
+        """Whose clips a string is made of: the synthetic voices, all speakers, or one speaker."""
+        kind = rng.random()
+        if kind < SYNTHETIC:
+            return self.synthetic
+        if kind < SYNTHETIC + MIXED_SPEAKERS:
+            return self.recordings
+        return self._speakers[int(rng.integers(len(self._speakers)))]
+
+
+def collate(strings: list[DigitString]) -> dict[str, np.ndarray]:
+    """What a training step reads.
+
+    ``input_values`` (batch, samples) float32 padded with zeros to a multiple of half a second, ``attention_mask``
+    of the same shape, ``labels`` (batch, labels) padded with -100.
+    """
+    longest = max(len(string.samples) for string in strings)
+    shape = len(strings), -(-longest // LENGTH_STEP) * LENGTH_STEP
+    texts = [encode(string.text) for string in strings]
+    batch = {
+        "input_values": np.zeros(shape, np.float32),
+        "attention_mask": np.zeros(shape, np.int32),
+        "labels": np.full((len(strings), max(map(len, [*texts, [0]]))), -100, np.int32),
+    }
+    for row, (string, text) in enumerate(zip(strings, texts, strict=True)):
+        batch["input_values"][row, : len(string.samples)] = string.samples
+        batch["attention_mask"][row, : len(string.samples)] = 1
+        batch["labels"][row, : len(text)] = text
+    return batch

@@ -1,0 +1,86 @@
+"""Measure a model on clips that it was not trained on: ``python -m recipes.spoken_digits.evaluate --data DATA``.
+
+Two figures: the word error rate on new clips of the speakers in training, and on the speaker who was left out. The
+strings are drawn with a fixed seed, so the figures can be had again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from recipes.spoken_digits.corpus import LEFT_OUT_SPEAKER, by_speaker, read_recordings
+from recipes.spoken_digits.strings import LONGEST, DigitString, plain_strings
+from recipes.spoken_digits.word_errors import WordErrors, word_errors
+from tfwav2vec2.audio.loading import SAMPLE_RATE
+from tfwav2vec2.embedded import embedded_model
+from tfwav2vec2.transcription.transcriber import Transcriber
+
+SEED = 2024
+STRINGS_OF_A_LENGTH = 40  # in each of the two sets
+
+
+def measure(transcriber: Transcriber, strings: Sequence[DigitString]) -> dict[int, WordErrors]:
+    """Transcribe the strings and count the errors, for each number of digits said."""
+    by_length: dict[int, WordErrors] = defaultdict(WordErrors)
+    # Neighbours of about the same length share a batch, which then holds little padding.
+    ordered = sorted(strings, key=lambda string: len(string.samples))
+    found = transcriber.transcribe((string.samples for string in ordered), source_rate=SAMPLE_RATE)
+    for string, transcript in zip(ordered, found, strict=True):
+        by_length[len(string.words)] += word_errors(string.words, transcript.text.split())
+    return dict(sorted(by_length.items()))
+
+
+def total(by_length: dict[int, WordErrors]) -> WordErrors:
+    """The errors of all lengths together."""
+    return sum(by_length.values(), WordErrors())
+
+
+def row(name: str, errors: WordErrors) -> str:
+    """One line of the report."""
+    counts = f"{errors.words:6}{errors.substitutions:6}{errors.deletions:6}{errors.insertions:6}"
+    return f"{name:>6}{errors.rate:9.2%}{counts}{errors.sentences:9}{errors.accuracy:9.1%}"
+
+
+def report(title: str, by_length: dict[int, WordErrors]) -> str:
+    """The figures of one set of strings as a table."""
+    header = (
+        f"{'digits':>6}{'WER':>9}{'words':>6}{'sub':>6}{'del':>6}{'ins':>6}{'strings':>9}{'all right':>10}"
+    )
+    lines = [row(str(length), errors) for length, errors in by_length.items()]
+    return "\n".join([title, header, *lines, row("all", total(by_length)), ""])
+
+
+@click.command()
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Folder of the model; the embedded one by default."
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder that holds fsdd/recordings."
+)
+def main(model: Path | None, data: Path) -> None:
+    """Print the word error rates of a spoken-digits model on heard and unheard speakers."""
+    transcriber = Transcriber.from_pretrained(model or embedded_model())
+    splits = read_recordings(data)
+    heard = list(by_speaker(splits["heard"]).values())
+    unheard = [splits["unheard"]]
+    titles = {
+        f"Heard speakers, new clips ({len(splits['heard'])} clips of {len(heard)} speakers)": heard,
+        f"Unheard speaker, {LEFT_OUT_SPEAKER} ({len(splits['unheard'])} clips)": unheard,
+    }
+    for title, pools in titles.items():
+        strings = plain_strings(pools, STRINGS_OF_A_LENGTH // len(pools), SEED)
+        started = time.perf_counter()
+        click.echo(report(title, measure(transcriber, strings)))
+        elapsed = time.perf_counter() - started
+        seconds = sum(len(string.samples) for string in strings) / SAMPLE_RATE
+        click.echo(f"{seconds:.0f} s of sound in {elapsed:.1f} s: real-time factor {elapsed / seconds:.4f}\n")
+    click.echo(f"1 to {LONGEST} digits a string, seed {SEED}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Train the model of spoken digits: ``python -m recipes.spoken_digits.train --data DATA --folder FOLDER``.
+
+FOLDER/best then holds the model that read the validation strings best. A training that was cut off goes on where it
+was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import numpy as np
+
+from recipes.spoken_digits import synthetic
+from recipes.spoken_digits.architecture import make_config, make_processor
+from recipes.spoken_digits.augmentation import Surroundings
+from recipes.spoken_digits.batches import TrainingStrings
+from recipes.spoken_digits.corpus import by_speaker, read_recordings
+from recipes.spoken_digits.evaluate import measure, total
+from recipes.spoken_digits.strings import DigitString, plain_strings
+from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
+from tfwav2vec2.processor import Wav2Vec2Processor
+from tfwav2vec2.transcription.transcriber import Transcriber
+from tfwav2vec2.weights.files import read_json, write_atomically, write_json
+
+STEPS_OF_AN_EPOCH = 100
+PEAK_LEARNING_RATE = 1.5e-3
+WARM_UP = 0.06  # of the steps
+# The mean of the weights over about the last two hundred steps is what is validated and kept.
+EMA_MOMENTUM = 0.995
+
+SYNTHETIC_CLIPS, VALIDATION_SYNTHETIC_CLIPS = 3600, 400
+VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the two validation sets
+
+STATE, PROGRESS, BEST, LOG = "state.weights.h5", "progress.json", "best", "log.jsonl"
+
+
+def make_optimizer(steps: int) -> keras.optimizers.Optimizer:
+    """AdamW with a linear warm-up, a cosine down to zero, clipped gradients and averaged weights."""
+    warm_up = max(int(WARM_UP * steps), 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warm_up, warmup_target=PEAK_LEARNING_RATE, warmup_steps=warm_up
+    )
+    return keras.optimizers.AdamW(
+        schedule,
+        weight_decay=0.01,
+        beta_2=0.98,
+        global_clipnorm=1.0,
+        use_ema=True,
+        ema_momentum=EMA_MOMENTUM,
+    )
+
+
+class KeepState(keras.callbacks.Callback):
+    """After each epoch keeps what a resumed training needs: weights and optimizer, and the number of the epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write both files, each at once or not at all."""
+        with write_atomically(self.folder / STATE) as temporary:
+            named = temporary.with_name(f"{temporary.name}.weights.h5")  # Keras insists on the ending
+            self.model.save_weights(named)
+            named.replace(temporary)
+        write_json(self.folder / PROGRESS, {"epochs": epoch + 1})
+
+
+class Validate(keras.callbacks.Callback):
+    """After each epoch reads the validation strings, logs, and saves the model if none was better.
+
+    Stands after ``SwapEMAWeights``, so that it sees the averaged weights.
+    """
+
+    def __init__(
+        self, folder: Path, processor: Wav2Vec2Processor, sets: dict[str, list[DigitString]]
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.processor = processor
+        self.sets = sets
+        self.best = min((line["error_rate"] for line in read_log(folder)), default=np.inf)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Measure, log, save."""
+        step_seconds = (time.perf_counter() - self.started) / STEPS_OF_AN_EPOCH
+        transcriber = Transcriber(self.model, self.processor, batch_size=16)
+        rates = {name: total(measure(transcriber, strings)).rate for name, strings in self.sets.items()}
+        error_rate = float(np.mean(list(rates.values())))
+        if error_rate <= self.best:
+            self.best = error_rate
+            self.model.save_pretrained(self.folder / BEST)
+            self.processor.save_pretrained(self.folder / BEST)
+        line = {"epoch": epoch + 1, "loss": float((logs or {})["loss"]), **rates, "error_rate": error_rate}
+        line |= {"best": self.best, "step_seconds": round(step_seconds, 3)}
+        with (self.folder / LOG).open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        click.echo("  ".join(f"{name} {value:.4g}" for name, value in line.items()))
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """What :class:`Validate` has logged in a folder so far."""
+    path = folder / LOG
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def prepare(
+    data: Path, cache: Path, steps: int, seed: int
+) -> tuple[TrainingStrings, dict[str, list[DigitString]]]:
+    """Everything the training reads: the strings to train on, and the two sets that choose the checkpoint."""
+    splits = read_recordings(data)
+    rng = np.random.default_rng(seed)
+    voices = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
+    others = synthetic.draw_utterances(VALIDATION_SYNTHETIC_CLIPS, synthetic.VALIDATION_VARIANTS, rng)
+    surroundings = Surroundings.make(splits["train"], rng)
+    training = TrainingStrings(splits["train"], synthetic.render(voices, cache), surroundings, steps, seed)
+    heard = list(by_speaker(splits["validation"]).values())
+    count = VALIDATION_STRINGS_OF_A_LENGTH
+    validation = {
+        "heard": plain_strings(heard, count // len(heard), seed),
+        "synthetic": plain_strings([synthetic.render(others, cache)], count, seed),
+    }
+    return training, validation
+
+
+@click.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder that holds fsdd/recordings."
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(".cache/spoken-digits/run"), show_default=True
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path(".cache/spoken-digits/voices"),
+    show_default=True,
+    help="Where the synthetic voices are kept.",
+)
+@click.option("--steps", default=2600, show_default=True, help="Batches to train on, a multiple of 100.")
+@click.option("--seed", default=0, show_default=True)
+def main(data: Path, folder: Path, cache: Path, steps: int, seed: int) -> None:
+    """Train the model of spoken digits, or go on with a training that was cut off."""
+    if steps % STEPS_OF_AN_EPOCH or steps <= 0:
+        raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(seed)
+    training, validation = prepare(data, cache, steps, seed)
+    model = TFWav2Vec2ForCTC(make_config()).configure_call(jit_compile=False)
+    model.compile(optimizer=make_optimizer(steps))
+    click.echo(f"{model.count_params():,} weights")
+
+    done = 0
+    if (folder / PROGRESS).exists():
+        done = read_json(folder / PROGRESS)["epochs"]
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(folder / STATE)
+        click.echo(f"going on after epoch {done}")
+    model.fit(
+        training.dataset(first_step=done * STEPS_OF_AN_EPOCH),
+        steps_per_epoch=STEPS_OF_AN_EPOCH,
+        initial_epoch=done,
+        epochs=steps // STEPS_OF_AN_EPOCH,
+        callbacks=[
+            KeepState(folder),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+            Validate(folder, make_processor(), validation),
+        ],
+        verbose=0,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipes.spoken_digits import augmentation
+from recipes.spoken_digits.augmentation import (
+    babble,
+    change_speed,
+    colour,
+    coloured_noise,
+    decibels,
+    rms,
+    room,
+)
+from tfwav2vec2.audio.loading import SAMPLE_RATE
+
+
+def slope_of(noise: np.ndarray) -> float:
+    """Decibels an octave between 200 Hz and 4 kHz."""
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    frequency = np.fft.rfftfreq(len(noise), 1 / SAMPLE_RATE)
+    low = power[(frequency > 150) & (frequency < 250)].mean()
+    high = power[(frequency > 3000) & (frequency < 5000)].mean()
+    return 10 * np.log10(high / low) / np.log2(4000 / 200)
+
+
+@pytest.mark.parametrize(("slope", "decibels_an_octave"), [(0.0, 0.0), (1.0, -3.0), (2.0, -6.0)])
+def test_noise_has_its_colour_and_unit_level(slope, decibels_an_octave):
+    noise = coloured_noise(8 * SAMPLE_RATE, slope, np.random.default_rng(1))
+    assert slope_of(noise) == pytest.approx(decibels_an_octave, abs=0.5)
+    assert rms(noise) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_babble_fills_its_length(tones):
+    noise = babble(tones, 3 * SAMPLE_RATE, np.random.default_rng(1))
+    assert noise.shape == (3 * SAMPLE_RATE,)
+    assert rms(noise) == pytest.approx(1.0, abs=1e-3)
+    # Eight voices: no silence anywhere.
+    assert min(rms(part) for part in np.split(noise, 30)) > 0.3
+
+
+def test_speed_changes_length_and_pitch_together(tones):
+    samples = tones[0].samples  # 300 Hz
+    faster = change_speed(samples, 1.25)
+    assert len(faster) == pytest.approx(len(samples) / 1.25, abs=2)
+    peak = np.argmax(np.abs(np.fft.rfft(faster))) * SAMPLE_RATE / len(faster)
+    assert peak == pytest.approx(375, abs=10)
+
+
+def test_a_room_starts_with_the_direct_sound_and_dies_away():
+    for seed in range(20):
+        response = room(np.random.default_rng(seed))
+        assert response[0] == 1.0
+        assert not response[1:15].any()
+        tail = response[len(response) // 10 :]
+        start, end = np.array_split(tail, 8)[0], np.array_split(tail, 8)[-1]
+        assert rms(end) < 0.05 * rms(start)
+        assert np.sum(response[1:] ** 2) <= 1.0 + 1e-6
+
+
+def test_colour_is_bounded_and_positive():
+    for seed in range(20):
+        gains = colour(513, np.random.default_rng(seed))
+        assert (gains > 0).all()
+        assert gains.max() <= decibels(6.0) + 1e-6
+
+
+def test_noise_is_as_far_below_the_speech_as_drawn(tones, surroundings, monkeypatch):
+    for name, value in {"REVERBERATION": 0.0, "COLOUR": 0.0, "NOISE": 1.0, "SNR_DB": (20.0, 20.0)}.items():
+        monkeypatch.setattr(augmentation, name, value)
+    monkeypatch.setattr(augmentation, "LEVEL_DB", (-30.0, -30.0))
+    speech = np.tile(tones[0].samples, 40)
+    noisy = surroundings.apply(speech, rms(speech), np.random.default_rng(0))
+    clean = speech / rms(speech) * decibels(-30.0)
+    assert rms(clean) == pytest.approx(decibels(-30.0), rel=1e-4)
+    assert 20 * np.log10(rms(clean) / rms(noisy - clean)) == pytest.approx(20.0, abs=2.0)
+
+
+def test_without_effects_only_the_level_changes(tones, surroundings, monkeypatch):
+    for name in ("REVERBERATION", "COLOUR", "NOISE"):
+        monkeypatch.setattr(augmentation, name, 0.0)
+    speech = tones[5].samples
+    changed = surroundings.apply(speech, rms(speech), np.random.default_rng(0))
+    ratio = rms(changed) / rms(speech)
+    np.testing.assert_allclose(changed, speech * ratio, atol=1e-6)

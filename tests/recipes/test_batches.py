@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipes.spoken_digits import batches
+from recipes.spoken_digits.architecture import VOCABULARY, encode, make_config, make_processor
+from recipes.spoken_digits.augmentation import Surroundings
+from recipes.spoken_digits.batches import TrainingStrings, collate, longest_string
+from recipes.spoken_digits.corpus import (
+    LEFT_OUT_SPEAKER,
+    TEST_INDICES,
+    VALIDATION_INDICES,
+    WORDS,
+    read_recordings,
+)
+from recipes.spoken_digits.strings import DigitString
+from tfwav2vec2.audio.loading import SAMPLE_RATE
+
+
+@pytest.fixture(scope="module")
+def training(tones, surroundings) -> TrainingStrings:
+    return TrainingStrings(tones, tones[:30], surroundings, total_steps=100, seed=7)
+
+
+def test_labels_are_the_tokenizers():
+    processor = make_processor()
+    assert processor.tokenizer.get_vocab() == VOCABULARY
+    for text in ("", "SEVEN", " ".join(WORDS)):
+        assert encode(text) == list(processor.tokenizer(text).input_ids)
+    assert processor.feature_extractor.do_normalize is False
+    assert make_config().vocab_size == len(VOCABULARY)
+
+
+def test_what_was_said_comes_back_from_its_labels():
+    tokenizer = make_processor().tokenizer
+    frames = [index for label in encode("THREE EIGHT") for index in (label, label, 0)]
+    assert tokenizer.decode(frames) == "THREE EIGHT"
+
+
+def test_a_batch_holds_the_strings_and_masks_the_rest():
+    strings = [
+        DigitString(np.full(9000, 0.5, np.float32), ("ONE", "TWO"), ()),
+        DigitString(np.full(5000, 0.25, np.float32), (), ()),
+    ]
+    batch = collate(strings)
+    assert batch["input_values"].shape == batch["attention_mask"].shape == (2, 16000)
+    assert batch["attention_mask"].sum(axis=1).tolist() == [9000, 5000]
+    np.testing.assert_array_equal(batch["input_values"] != 0, batch["attention_mask"] == 1)
+    assert batch["labels"].tolist() == [encode("ONE TWO"), [-100] * 7]
+
+
+def test_batches_are_reproducible_and_differ_from_step_to_step(training):
+    first, again, other = (collate(training.draw(step)) for step in (3, 3, 4))
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+    assert (
+        first["input_values"].shape != other["input_values"].shape
+        or (first["input_values"] != other["input_values"]).any()
+    )
+    resumed = next(training.batches(first_step=3))
+    np.testing.assert_array_equal(resumed["labels"], first["labels"])
+
+
+def test_short_strings_come_first(training):
+    assert longest_string(0.0) == 2
+    assert longest_string(1.0) == 8
+    early = [len(string.words) for step in range(4) for string in training.draw(step)]
+    late = [len(string.words) for step in range(60, 80) for string in training.draw(step)]
+    assert max(early) <= 3
+    assert max(late) == 8
+
+
+def test_batches_are_of_few_shapes_and_bounded_size(training):
+    for step in range(0, 100, 9):
+        rows, samples = collate(training.draw(step))["input_values"].shape
+        assert samples % batches.LENGTH_STEP == 0
+        assert 1 <= rows <= batches.MOST_ROWS
+        assert rows * (samples - batches.LENGTH_STEP) <= batches.BATCH_SECONDS * SAMPLE_RATE
+
+
+def test_no_held_out_clip_is_ever_drawn(shared_data):
+    splits = read_recordings(shared_data)
+    surroundings = Surroundings.make(splits["train"], np.random.default_rng(0))
+    supply = TrainingStrings(splits["train"], splits["train"][:20], surroundings, total_steps=40)
+    drawn = {name for step in range(0, 40, 2) for string in supply.draw(step) for name in string.sources}
+    assert len(drawn) > 300
+    for name in drawn:
+        _, speaker, index = name.removesuffix(".wav").split("_")
+        assert speaker != LEFT_OUT_SPEAKER
+        assert int(index) not in TEST_INDICES
+        assert int(index) not in VALIDATION_INDICES
+
+
+def test_the_dataset_gives_the_batches(training):
+    pytest.importorskip("tensorflow")
+    made = next(iter(training.dataset(first_step=2)))
+    expected = collate(training.draw(2))
+    assert set(made) == set(expected)
+    for name, value in made.items():
+        np.testing.assert_array_equal(value.numpy(), expected[name])
