@@ -255,5 +255,5 @@ def test_bare_model_has_the_reference_fields(tiny_model: MakeModel) -> None:
 
 
 def test_label_outside_the_vocabulary_is_refused(tiny_model: MakeModel) -> None:
-    with pytest.raises(ValueError, match="10"):
+    with pytest.raises(ValueError, match="the id 10, but the vocabulary's ids end at 9"):
         tiny_model()(WAVEFORM[:1], labels=np.array([[3, 10]]))

@@ -36,6 +36,7 @@ class CallSettings:
     buckets: Buckets = field(default_factory=Buckets)
     jit_compile: JitCompile = "auto"
     programs: dict[tuple[Any, ...], Callable[..., Any]] = field(default_factory=dict)
+    exact_programs: dict[tuple[Any, ...], Callable[..., Any]] = field(default_factory=dict)
     calls: dict[tuple[Any, ...], int] = field(default_factory=dict)
 
     def compiles(self, key: tuple[Any, ...]) -> bool:
@@ -112,6 +113,20 @@ def call_bucketed(
     return _crop(model, output, rows, samples) if pad_rows or pad_samples else output
 
 
+def call_exact(model: keras.Model, tensors: dict[str, Any], flags: dict[str, bool]) -> ModelOutput | None:
+    """Run a call that no bucket fits (labels, explicit masks) at its own shape: compiled on JAX, None elsewhere.
+
+    JAX compiles every single operation of a call outside ``jit``, which takes far longer than compiling them together.
+    """
+    settings = settings_of(model)
+    if keras.backend.backend() != "jax" or settings.jit_compile is False:
+        return None
+    key = (*sorted(tensors), *sorted(flags.items()))
+    if key not in settings.exact_programs:
+        settings.exact_programs[key] = _jit(weakref.proxy(model), flags)
+    return settings.exact_programs[key](tensors)
+
+
 def _inputs(waveform: Any, lengths: Any) -> dict[str, Any]:
     mask = keras.ops.arange(waveform.shape[1], dtype="int32")[None, :] < lengths[:, None]
     return {"input_values": waveform, "attention_mask": mask}
@@ -141,20 +156,32 @@ def _tensorflow_program(model: Any, shape: tuple[int, int], flags: dict[str, boo
 
 
 def _jax_program(model: Any, shape: tuple[int, int], flags: dict[str, bool]) -> Callable[..., Any]:
-    import jax
-
-    @jax.jit
-    def program(trainable: Any, other: Any, waveform: Any, lengths: Any) -> Any:
-        inputs = _inputs(waveform, lengths)
-        return model.stateless_call(trainable, other, inputs, training=False, return_dict=True, **flags)[0]
+    program = _jit(model, flags, prepare=lambda tensors: _inputs(**tensors))
 
     def run(waveform: Any, lengths: Any, pad_rows: int, pad_samples: int) -> Any:
         # numpy's pad: JAX would compile its own for every shape.
         waveform = np.pad(np.asarray(waveform, np.float32), [(0, pad_rows), (0, pad_samples)])
         lengths = np.pad(np.asarray(lengths, np.int32), [(0, pad_rows)])
+        return program({"waveform": waveform, "lengths": lengths})
+
+    return run
+
+
+def _jit(
+    model: Any, flags: dict[str, bool], prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
+) -> Callable[[dict[str, Any]], Any]:
+    """A model's evaluation under ``jax.jit``, its weights as arguments; ``prepare`` makes its inputs inside."""
+    import jax
+
+    @jax.jit
+    def program(trainable: Any, other: Any, tensors: dict[str, Any]) -> Any:
+        inputs = prepare(tensors)
+        return model.stateless_call(trainable, other, inputs, training=False, return_dict=True, **flags)[0]
+
+    def run(tensors: dict[str, Any]) -> Any:
         trainable = [variable.value for variable in model.trainable_variables]
         other = [variable.value for variable in model.non_trainable_variables]
-        return program(trainable, other, waveform, lengths)
+        return program(trainable, other, tensors)
 
     return run
 

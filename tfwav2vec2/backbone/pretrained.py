@@ -13,7 +13,14 @@ import numpy as np
 from keras import ops
 
 from tfwav2vec2.audio.buckets import Buckets
-from tfwav2vec2.backbone.compiled_call import JitCompile, call_bucketed, configure, is_concrete, settings_of
+from tfwav2vec2.backbone.compiled_call import (
+    JitCompile,
+    call_bucketed,
+    call_exact,
+    configure,
+    is_concrete,
+    settings_of,
+)
 from tfwav2vec2.backbone.lengths import adapter_lengths, frame_lengths, shortest_clip
 from tfwav2vec2.backbone.prediction import predict_batches
 from tfwav2vec2.config import Wav2Vec2Config
@@ -97,6 +104,11 @@ class Inputs:
                 "attention_mask has zeros before ones; padding must stand at the end (padding_side='right')"
             )
 
+    def tensors(self) -> dict[str, Any]:
+        """The arguments that are tensors, those that were given."""
+        names = ("input_values", "attention_mask", "mask_time_indices", "labels")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
     def waveform_and_lengths(self, *, silence_padding: bool) -> tuple[Any, Any]:
         """The waveform (batch, samples) and the valid samples of each row, the padding replaced by zeros if asked."""
         waveform = self.input_values
@@ -149,21 +161,26 @@ class TFWav2Vec2PreTrainedModel(PretrainedModel, keras.Model):
         training = arguments.pop("training", False)
         inputs = Inputs.of(**arguments)
         waveform = inputs.input_values
-        if not is_concrete(waveform, inputs.attention_mask):
+        if training or not is_concrete(waveform, inputs.attention_mask, inputs.labels):
             return None
-        inputs.check(self.config)
-        plain = inputs.labels is None and inputs.mask_time_indices is None
-        if training or not plain or not self._padding_is_neutral():
-            return None
+        self.check_inputs(inputs)
         flags = {
             "output_attentions": inputs.wants_attentions(self.config),
             "output_hidden_states": inputs.wants_hidden_states(self.config),
         }
-        rows, samples = waveform.shape
-        output = call_bucketed(self, waveform, inputs.sample_lengths(), rows, samples, flags)
+        plain = inputs.labels is None and inputs.mask_time_indices is None
+        if plain and self._padding_is_neutral():
+            rows, samples = waveform.shape
+            output = call_bucketed(self, waveform, inputs.sample_lengths(), rows, samples, flags)
+        else:
+            output = call_exact(self, inputs.tensors(), flags)
         if output is None or inputs.wants_dict(self.config):
             return output
         return output.to_tuple()
+
+    def check_inputs(self, inputs: Inputs) -> None:
+        """Refuse, outside a trace, inputs that would give a wrong answer; heads add what they know of labels."""
+        inputs.check(self.config)
 
     def _padding_is_neutral(self) -> bool:
         """Whether frames that a bucket adds leave the others as they are."""

@@ -96,6 +96,18 @@ class TFWav2Vec2ForCTC(TFWav2Vec2PreTrainedModel):
         )
         return output if inputs.wants_dict(self.config) else output.to_tuple()
 
+    def check_inputs(self, inputs: Inputs) -> None:
+        """Refuse, outside a trace, labels that the vocabulary does not have (as the reference does)."""
+        super().check_inputs(inputs)
+        if inputs.labels is None:
+            return
+        highest = int(np.max(np.asarray(inputs.labels), initial=-1))
+        if highest >= self.config.vocab_size:
+            raise ValueError(
+                f"labels hold the id {highest}, but the vocabulary's ids end at {self.config.vocab_size - 1}; "
+                "use the tokenizer that belongs to the model"
+            )
+
     def ctc_loss(self, labels: Any, logits: Any, frame_lengths: Any) -> Any:
         """The loss as the configuration describes it: the blank, the reduction, and what becomes of impossible targets.
 
