@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,19 @@ def test_public_name_exists_and_is_documented(name: str) -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Wav3Vec'"):
         _ = tfwav2vec2.Wav3Vec
+
+
+def test_jax_backend_runs_where_tensorflow_is_absent() -> None:
+    golden = Path(__file__).parent / "goldens" / "models" / "group"
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow'] = None\n"
+        "import numpy as np\n"
+        "from tfwav2vec2 import AutoModelForCTC\n"
+        f"model = AutoModelForCTC.from_pretrained({str(golden)!r})\n"
+        f"stages = np.load({str(golden / 'stages.npz')!r})\n"
+        "logits = np.asarray(model(stages['input_values']).logits)\n"
+        "assert np.abs(logits - stages['unpadded/logits']).max() < 1e-5"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
