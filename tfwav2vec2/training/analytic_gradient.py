@@ -21,8 +21,8 @@ def with_analytic_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable
     Returns:
         A function of the same arguments that returns the value alone and can be differentiated once with respect to `x`,
         on every backend, inside and outside compiled code. Outside, it runs a compiled function of its own.
-        A second derivative raises NotImplementedError (RuntimeError on the torch backend; in a graph of TensorFlow,
-        InvalidArgumentError when it is run, and under XLA it is NaN).
+        A second derivative raises NotImplementedError (in a graph of TensorFlow, InvalidArgumentError when it is
+        run, and under XLA it is NaN).
     """
     backends = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}
     backend = keras.backend.backend()
@@ -104,20 +104,27 @@ def _on_jax(function: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
 
 def _on_torch(function: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
     import torch
-    from torch.autograd.function import once_differentiable
+
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, gradient, x):
+            return gradient.clone()
+
+        @staticmethod
+        def backward(ctx, _):
+            raise NotImplementedError(ONCE_ONLY.format(function.__name__))
 
     class Differentiable(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x, *constants):
             value, gradient = function(x, *constants)
-            ctx.save_for_backward(gradient)
-            ctx.constants = len(constants)
+            ctx.save_for_backward(gradient, x)
+            ctx.none_for_constants = (None,) * len(constants)
             return value
 
         @staticmethod
-        @once_differentiable
         def backward(ctx, upstream):
-            (gradient,) = ctx.saved_tensors
-            return _chain(upstream, gradient), *[None] * ctx.constants
+            gradient, x = ctx.saved_tensors
+            return Once.apply(_chain(upstream, gradient), x), *ctx.none_for_constants
 
     return Differentiable.apply

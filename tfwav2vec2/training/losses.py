@@ -60,6 +60,10 @@ def ctc_loss(
     logits = _tensor("logits", logits, ("batch", "frames", "vocab"), "float")
     labels = _tensor("labels", labels, ("batch", "labels"), "int")
     vocab = logits.shape[2]
+    if vocab is None:
+        raise ValueError(
+            "logits have a vocabulary of unknown size: give the last axis of the traced shape a number."
+        )
     if not 0 <= blank < vocab:
         raise ValueError(f"blank is {blank}: it must be a symbol of the vocabulary, 0 to {vocab - 1}.")
     logit_lengths = _lengths("logit_lengths", logit_lengths, logits, "frames of logits")
@@ -115,9 +119,10 @@ def _lengths(name: str, lengths: Any, measured: Any, meaning: str) -> Any:
     if lengths is None:
         return ops.cast(ops.broadcast_to(longest, (batch,)), "int32")
     lengths = _tensor(name, lengths, ("batch",), "int")
+    known_longest = np.inf if measured.shape[1] is None else measured.shape[1]
     for length in _known(lengths):
-        if not 0 <= length <= longest:
-            raise ValueError(f"{name} hold {length}: there are {longest} {meaning}.")
+        if not 0 <= length <= known_longest:
+            raise ValueError(f"{name} hold {length}: there are {known_longest} {meaning}.")
     return ops.clip(lengths, 0, longest)
 
 
