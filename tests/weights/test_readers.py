@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,19 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
             path.write_bytes(content[:size])
             with pytest.raises(CheckpointError):
                 read_all(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_one_tensor_at_a_time_is_in_memory(tmp_path: Path, name: str) -> None:
+    arrays = {f"a{index}": np.full((2**18,), index, np.float32) for index in range(16)}
+    size = arrays["a0"].nbytes
+    path = tmp_path / name
+    path.write_bytes(save(arrays) if name.endswith("safetensors") else torch_files.save_zip(arrays))
+    with open_checkpoint(path) as checkpoint:
+        tracemalloc.start()
+        try:
+            for key in checkpoint.shapes:
+                checkpoint.read(key)
+            assert tracemalloc.get_traced_memory()[1] < 3 * size
+        finally:
+            tracemalloc.stop()

@@ -99,7 +99,8 @@ def tensors(model: Any) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, 
 
 def _to_torch(name: str, variable: keras.Variable) -> np.ndarray:
     value = keras.ops.convert_to_numpy(variable.value)
-    return np.ascontiguousarray(value.T if is_transposed(name) else value)
+    # The file format takes memory as it lies; ascontiguousarray would give a scalar an axis.
+    return np.asarray(value.T if is_transposed(name) else value, order="C")
 
 
 def _bytes(variable: keras.Variable) -> int:
