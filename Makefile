@@ -37,8 +37,8 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 
 test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and on JAX, in at most 10 minutes
-	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --ignore=tests/parity
-	KERAS_BACKEND=jax $(PY) $(PYTEST) tests/backbone tests/heads tests/training
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --ignore=tests/parity
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 tests/backbone tests/heads tests/training
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
