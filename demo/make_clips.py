@@ -1,0 +1,52 @@
+"""Make the demo's sample clips anew: ``python -m demo.make_clips`` (needs eSpeak NG: ``apt-get install espeak-ng``).
+
+The clips are a speech synthesizer's, so that they are the project's own and small. The voices speak at eSpeak NG's own
+rate and pitch, which the recipe of the embedded model leaves out of its training data.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import soundfile
+
+from tfwav2vec2.audio.loading import SAMPLE_RATE, load_audio
+
+CLIPS = Path(__file__).parent / "clips"
+
+# (file, voice, what it says)
+SENTENCES = (
+    ("one_digit.flac", "en-us", "SEVEN"),
+    ("two_digits.flac", "en-gb", "FOUR ONE"),
+    ("three_digits.flac", "en-gb-scotland", "THREE ZERO EIGHT"),
+    ("four_digits.flac", "en-us-nyc", "TWO SIX NINE FIVE"),
+    ("six_digits.flac", "en-029", "ONE NINE FOUR SEVEN ZERO TWO"),
+    ("eight_digits.flac", "en-us", "FIVE EIGHT THREE ONE SIX ZERO NINE TWO"),
+)
+
+
+def main() -> None:
+    """Speak every sentence into a file of 16 kHz and 16 bits, and list them in ``manifest.tsv``."""
+    program = shutil.which("espeak-ng")
+    if program is None:
+        sys.exit("espeak-ng is not installed: install it (Debian: apt-get install espeak-ng)")
+    CLIPS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, voice, text in SENTENCES:
+            spoken = Path(folder) / "spoken.wav"
+            # The program was found on the path and the arguments are this module's own.
+            subprocess.run([program, "-v", voice, "-w", spoken, text.lower()], check=True)  # noqa: S603
+            soundfile.write(CLIPS / name, load_audio(spoken), SAMPLE_RATE, subtype="PCM_16")
+    with (CLIPS / "manifest.tsv").open("w", newline="") as manifest:
+        writer = csv.writer(manifest, delimiter="\t", lineterminator="\n")
+        writer.writerow(("file", "voice", "text"))
+        writer.writerows(SENTENCES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Transcribe spoken digits with the embedded model and count the errors: ``python -m demo.run``.
+
+First the sample clips beside this file, then, where the recordings of the Free Spoken Digit Dataset lie in
+``../shared/data``, strings joined from clips that the model was not trained on.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from recipes.spoken_digits.word_errors import WordErrors, word_errors
+from tfwav2vec2.cli.quiet import quiet_imports
+
+CLIPS = Path(__file__).parent / "clips"
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def sample_clips() -> Iterator[tuple[Path, str]]:
+    """The demo's own clips, each with what is said in it."""
+    with (CLIPS / "manifest.tsv").open(newline="") as manifest:
+        for row in csv.DictReader(manifest, delimiter="\t"):
+            yield CLIPS / row["file"], row["text"]
+
+
+def real_strings(split: str) -> Iterator[tuple[Any, str]]:
+    """Strings of 1 to 8 recorded digits, one of each length and speaker, each with what is said in it."""
+    from recipes.spoken_digits.corpus import read_recordings
+    from recipes.spoken_digits.strings import plain_strings
+
+    for string in plain_strings(read_recordings(RECORDINGS)[split], for_each_length=1, seed=1):
+        yield string.samples, string.text
+
+
+def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> WordErrors:
+    """Print what was said and what the model heard in each string, then the word error rate of all."""
+    print(f"\n{title}")
+    total, audio, started = WordErrors(), 0.0, time.perf_counter()
+    for source, said in strings:
+        transcript = next(transcriber.transcribe([source], source_rate=16_000))
+        found = word_errors(said.split(), transcript.text.split())
+        print(f"  said   {said}\n  heard  {transcript.text}" + ("" if found.errors == 0 else "   <- differs"))
+        total, audio = total + found, audio + transcript.seconds
+    seconds = time.perf_counter() - started
+    print(f"  {total.rate:.1%} word error rate ({total.errors} of {total.words} words), "
+          f"{audio:.1f} s of audio in {seconds:.1f} s")  # fmt: skip
+    return total
+
+
+def main() -> None:
+    """Run the demo; without the embedded model, say so and end with status 1."""
+    with quiet_imports():
+        import tfwav2vec2.heads.ctc  # noqa: F401  # brings TensorFlow with it
+    from tfwav2vec2 import Transcriber
+
+    try:
+        transcriber = Transcriber.from_pretrained()
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    show(transcriber, "Sample clips, spoken by eSpeak NG (demo/clips)", sample_clips())
+    if not (RECORDINGS / "fsdd").is_dir():
+        print(f"\nReal recordings: skipped, {RECORDINGS / 'fsdd'} is not there")
+        return
+    show(
+        transcriber,
+        "Recordings of speakers that the model heard, in clips that it did not",
+        real_strings("heard"),
+    )
+    show(transcriber, "Recordings of a speaker whom the model never heard", real_strings("unheard"))
+
+
+if __name__ == "__main__":
+    main()
