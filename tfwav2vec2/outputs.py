@@ -7,7 +7,8 @@ omitted, never ``None``: an empty leaf breaks ``predict``, compiled metrics and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
@@ -61,7 +62,8 @@ def _register(cls: type[TensorDict]) -> None:
             unflatten,
             namespace="keras",
         )
-    with contextlib.suppress(ImportError):
+    # Only where it is in use: importing JAX beside TensorFlow takes a second.
+    if "jax" in sys.modules:
         import jax
 
         jax.tree_util.register_pytree_node(cls, _flatten, unflatten)
@@ -127,9 +129,6 @@ class ModelOutput(TensorDict):
         if unknown:
             raise TypeError(f"{cls.__name__} has no fields {sorted(unknown)}; it has {list(cls.fields)}")
         return cls((name, fields[name]) for name in cls.fields if fields.get(name) is not None)
-
-    def __iter__(self) -> Iterator[str]:
-        return super().__iter__()
 
 
 class Wav2Vec2BaseModelOutput(ModelOutput):

@@ -56,7 +56,11 @@ class ConvAdapterLayer(ConfiguredLayer):
 
 
 class ConvAdapter(ConfiguredLayer):
-    """The stack that shortens the encoder's output (reference: ``Wav2Vec2Adapter``)."""
+    """The stack that shortens the encoder's output (reference: ``Wav2Vec2Adapter``).
+
+    In training the reference may skip a layer (LayerDrop), and then returns more frames than it counts; here every
+    layer runs, so that shapes are static and lengths true.
+    """
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
