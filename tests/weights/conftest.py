@@ -49,13 +49,14 @@ def tiny_folder(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """A server that the hub library talks to, with a cache of its own."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     server = Hub()
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    # Versions 0 of the library keep a copy of the template.
+    for module in (constants, file_download):
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

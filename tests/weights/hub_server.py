@@ -30,9 +30,11 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.requests: list[tuple[str, str]] = []
         self.uploads: dict[str, bytes] = {}
+        self.fail_with: int | None = None
+        self.break_uploads = False
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -72,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         name, _, rest = path.strip("/").partition("/resolve/")
         revision, _, filename = rest.partition("/")
         repository = self.hub.repositories.get(name)
-        if repository is None or (repository.token and self._token() != repository.token):
+        if self.hub.fail_with is not None:
+            self._fail(self.hub.fail_with, "Unavailable")
+        elif repository is None or (repository.token and self._token() != repository.token):
             self._fail(401, "RepoNotFound")
         elif repository.gated:
             self._fail(403, "GatedRepo")
@@ -108,12 +112,15 @@ class _Handler(BaseHTTPRequestHandler):
             repository = self.hub.repositories["/".join(parts[:2])]
             getattr(self, f"_{parts[2]}")(repository, "/".join(parts[3:]), body)
 
+    def _name_of(self, repository: Repository) -> str:
+        return next(name for name, known in self.hub.repositories.items() if known is repository)
+
     def do_PUT(self) -> None:
         path = urlsplit(self.path).path
         self.hub.requests.append(("PUT", path))
         content = self._body()
         oid = hashlib.sha256(content).hexdigest()
-        if path != f"/upload/{oid}":
+        if self.hub.break_uploads or path != f"/upload/{oid}":
             self._fail(400, "BadRequest")
             return
         self.hub.uploads[oid] = content
@@ -160,7 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif entry["key"] == "lfsFile":
                 files[value["path"]] = self.hub.uploads[value["oid"]]
         repository.revisions[revision] = files
-        self._json({"success": True, "commitOid": commit_of(files), "commitUrl": f"{self.hub.url}/commit/1"})
+        commit = commit_of(files)
+        url = f"{self.hub.url}/{self._name_of(repository)}/commit/{commit}"
+        self._json({"success": True, "commitOid": commit, "commitUrl": url})
 
     # --- plumbing --------------------------------------------------------------------------------------------------
 

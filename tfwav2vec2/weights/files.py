@@ -246,7 +246,7 @@ class PushToHub:
                     revision=revision,
                     create_pr=create_pr,
                 )
-            except _network_errors() as error:
+            except (RuntimeError, *_network_errors()) as error:
                 raise OSError(
                     f"Writing to {repo_id!r} on the hub failed ({_first_line(error)}); check the name, the network, "
                     "and that token= may write to it"
