@@ -130,26 +130,29 @@ def _parameters(model: str) -> str:
 def _parameters_on_hub(model: str) -> str:
     from huggingface_hub import HfApi, errors
 
+    from tfwav2vec2.weights.files import _network_errors as network_errors
+
     try:
         header = HfApi().get_safetensors_metadata(model)
     except errors.NotASafetensorsRepoError:
         return "known after the download: the hub has no safetensors file of it"
-    except (OSError, *errors.HfHubHTTPError.__bases__):
+    except network_errors():
         return "known after the download: the hub cannot be reached"
     return f"{sum(header.parameter_count.values()):,} in {len(header.weight_map)} tensors"
 
 
 def _files(model: str) -> list[tuple[str, int]]:
     """Names and sizes in bytes: of the folder, else on the hub, else in the cache."""
+    from tfwav2vec2.weights.files import _network_errors as network_errors
     from tfwav2vec2.weights.files import find_file
 
     if not _is_folder(model):
-        from huggingface_hub import HfApi, errors
+        from huggingface_hub import HfApi
 
         try:
             siblings = HfApi().model_info(model, files_metadata=True).siblings or []
             return [(file.rfilename, file.size or 0) for file in siblings]
-        except (OSError, *errors.HfHubHTTPError.__bases__):
+        except network_errors():
             pass  # without the network, the cache is what there is
     folder = find_file(model, "config.json").parent
     return [(path.name, path.stat().st_size) for path in sorted(folder.iterdir()) if path.is_file()]

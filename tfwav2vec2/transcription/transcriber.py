@@ -150,7 +150,8 @@ class Transcriber:
         except (OSError, ValueError, TypeError) as error:
             if errors == "raise":
                 raise
-            return Transcript(name, "", len(waveform) / rate, str(error))
+            message = str(error) if name in str(error) else f"{name}: {error}"
+            return Transcript(name, "", len(waveform) / rate, message)
         return _Clip(name, waveform)
 
     def _transcribe_clips(self, clips: list[_Clip], errors: str) -> Iterator[Transcript]:
