@@ -17,6 +17,12 @@ from recipes.spoken_digits.word_errors import WordErrors, word_errors
 from tfwav2vec2.cli.quiet import quiet_imports
 
 CLIPS = Path(__file__).parent / "clips"
+SETS = {
+    "heard": "Recordings of speakers that the model heard, in clips that it did not hear",
+    "unheard": "Recordings of a speaker that the model did not hear",
+}
+# Draws the same strings each time.
+SEED = 1
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -27,13 +33,15 @@ def sample_clips() -> Iterator[tuple[Path, str]]:
             yield CLIPS / row["file"], row["text"]
 
 
-def real_strings(split: str) -> Iterator[tuple[Any, str]]:
-    """Strings of 1 to 8 recorded digits, one of each length and speaker, each with what is said in it."""
-    from recipes.spoken_digits.corpus import read_recordings
+def real_strings() -> Iterator[tuple[str, list[tuple[Any, str]]]]:
+    """Strings of 1 to 8 recorded digits, one of each length and speaker, under a title for each set of speakers."""
+    from recipes.spoken_digits.corpus import by_speaker, read_recordings
     from recipes.spoken_digits.strings import plain_strings
 
-    for string in plain_strings(read_recordings(RECORDINGS)[split], for_each_length=1, seed=1):
-        yield string.samples, string.text
+    splits = read_recordings(RECORDINGS)
+    for split, title in SETS.items():
+        strings = plain_strings(by_speaker(splits[split]).values(), 1, SEED)
+        yield title, [(string.samples, string.text) for string in strings]
 
 
 def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> WordErrors:
@@ -65,12 +73,8 @@ def main() -> None:
     if not (RECORDINGS / "fsdd").is_dir():
         print(f"\nReal recordings: skipped, {RECORDINGS / 'fsdd'} is not there")
         return
-    show(
-        transcriber,
-        "Recordings of speakers that the model heard, in clips that it did not",
-        real_strings("heard"),
-    )
-    show(transcriber, "Recordings of a speaker whom the model never heard", real_strings("unheard"))
+    for title, strings in real_strings():
+        show(transcriber, title, strings)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,52 @@
+import csv
+
+import pytest
+import soundfile
+
+from demo import make_clips, run
+
+
+def test_the_clips_are_those_of_the_script():
+    with (run.CLIPS / "manifest.tsv").open(newline="") as manifest:
+        rows = [tuple(row.values()) for row in csv.DictReader(manifest, delimiter="\t")]
+    assert rows == list(make_clips.SENTENCES)
+    for name, _, text in rows:
+        clip = soundfile.info(run.CLIPS / name)
+        assert (clip.samplerate, clip.channels, clip.subtype) == (16_000, 1, "PCM_16")
+        assert 1 <= len(text.split()) <= 8
+        assert (run.CLIPS / name).stat().st_size < 100_000
+
+
+@pytest.fixture
+def stand_in(tiny_folder, monkeypatch):
+    monkeypatch.setattr("tfwav2vec2.embedded.embedded_model", lambda: tiny_folder)
+
+
+def test_the_demo_shows_what_was_said_and_counts_the_errors(stand_in, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "RECORDINGS", tmp_path)
+    run.main()
+    out = capsys.readouterr().out
+    for _, _, text in make_clips.SENTENCES:
+        assert f"said   {text}\n" in out
+    assert out.count("<- differs") == len(make_clips.SENTENCES)  # random weights know no digit
+    assert f"of {sum(len(text.split()) for _, _, text in make_clips.SENTENCES)} words)" in out
+    assert f"skipped, {tmp_path / 'fsdd'} is not there" in out
+
+
+def test_real_recordings_are_joined_where_they_are(shared_data, monkeypatch):
+    monkeypatch.setattr(run, "RECORDINGS", shared_data)
+    sets = dict(run.real_strings())
+    assert list(sets) == list(run.SETS.values())
+    for strings in sets.values():
+        counts = sorted(len(text.split()) for _, text in strings)
+        assert counts == sorted(list(range(1, 9)) * (len(strings) // 8))
+        assert all(samples.ndim == 1 and len(samples) > 1_600 for samples, _ in strings)
+
+
+def test_without_the_model_the_demo_says_what_to_do(monkeypatch):
+    def missing():
+        raise FileNotFoundError("no such model: install it again")
+
+    monkeypatch.setattr("tfwav2vec2.embedded.embedded_model", missing)
+    with pytest.raises(SystemExit, match="Error: no such model: install it again"):
+        run.main()
