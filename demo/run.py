@@ -44,7 +44,7 @@ def real_strings() -> Iterator[tuple[str, list[tuple[Any, str]]]]:
         yield title, [(string.samples, string.text) for string in strings]
 
 
-def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> WordErrors:
+def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> None:
     """Print what was said and what the model heard in each string, then the word error rate of all."""
     print(f"\n{title}")
     total, audio, started = WordErrors(), 0.0, time.perf_counter()
@@ -56,7 +56,6 @@ def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> Wo
     seconds = time.perf_counter() - started
     print(f"  {total.rate:.1%} word error rate ({total.errors} of {total.words} words), "
           f"{audio:.1f} s of audio in {seconds:.1f} s")  # fmt: skip
-    return total
 
 
 def main() -> None:
