@@ -58,9 +58,9 @@ def load_audio(
     """The waveform of ``source`` as float32 (samples,): channels averaged, resampled by soxr at its high quality.
 
     Args:
-        source: a path, the bytes of a file, an open binary file, read from its start (wav, flac, ogg, mp3 and whatever else libsndfile reads),
-            or an array (samples,) or (samples, channels). Floating-point arrays have full scale 1.0; int16, int32 and
-            uint8 arrays are scaled to it.
+        source: a path, the bytes of a file, or an open binary file, read from its start (wav, flac, ogg, mp3 and
+            whatever else libsndfile reads); or an array (samples,) or (samples, channels). Floating-point arrays have
+            full scale 1.0; int16, int32 and uint8 arrays are scaled to it.
         sampling_rate: the rate of the result in Hz.
         source_rate: the rate of an array in Hz; it is required for arrays and refused for files, whose header says it.
         max_seconds: the longest audio that is accepted.
