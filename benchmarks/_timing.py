@@ -73,7 +73,7 @@ def report(
     """
     medians = {name: statistics.median(each) for name, each in times.items()}
     quartiles = {
-        name: statistics.quantiles(each, n=4)[::2] if len(each) > 1 else each * 2
+        name: statistics.quantiles(each, n=4, method="inclusive")[::2] if len(each) > 1 else each * 2
         for name, each in times.items()
     }
     unit = next(iter(medians.values()))
