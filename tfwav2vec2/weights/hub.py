@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,7 +53,8 @@ class PretrainedModel(PushToHub):
             config: a configuration to use in place of the folder's own, or where to find it.
             strict: whether a tensor that the file lacks, or has too many, is an error. With False what is missing is
                 initialised as in a new model and what is not expected is left out, with a warning that lists both: the
-                way to put a new head on a pretrained backbone.
+                way to put a new head on a pretrained backbone. ``masked_spec_embed``, which only training reads and
+                which many published files lack, may always be missing.
             ignore_mismatched_sizes: initialise tensors of another shape as in a new model, with a warning that lists
                 them; otherwise they are an error.
             dtype: dtype or Keras policy of the model, such as ``"mixed_bfloat16"``; Keras's own by default.
@@ -71,7 +75,7 @@ class PretrainedModel(PushToHub):
         path = file if file.is_file() else _find_weights(folder, hub)
         with open_checkpoint(path, lambda name: _find_shard(folder, path, name, hub)) as checkpoint:
             _check_size(config, checkpoint)
-            with skip_initialization():
+            with skip_initialization(), _collector_paused():
                 model = cls(config, **({} if dtype is None else {"dtype": dtype}))
             unfilled = fill(model, checkpoint, strict, ignore_mismatched_sizes)
         if unfilled:
@@ -132,6 +136,18 @@ class PretrainedModel(PushToHub):
         write_checkpoint(folder, getters, sizes, max_shard_size, {CONFIG_NAME: config.to_json_string()})
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", folder.name), max_shard_size=max_shard_size, **options)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python looks for garbage after every few thousand new objects, among all of TensorFlow's: a model's stay anyway."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _configuration(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,20 @@ import numpy as np
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.checkpoint import Checkpoint, Shape
 from tfwav2vec2.weights.key_map import is_optional, is_transposed, match, torch_keys
+
+logger = logging.getLogger(__name__)
+
+_LENIENT = "pass strict=False to initialise what is missing and leave out what is not expected"
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Keys that do not fit, how bad that is (a level of ``logging``), and what lets them pass."""
+
+    kind: str
+    keys: list[str]
+    level: int
+    remedy: str
 
 
 def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_sizes: bool) -> list[str]:
@@ -34,47 +50,48 @@ def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_siz
         for name, key in found.pairs.items()
         if _torch_shape(name, variables[name]) != checkpoint.shapes[key]
     }
-    problems = {
-        "missing": found.missing,
-        "not expected": found.unexpected,
-        "of another shape": [
-            f"{key} (file {checkpoint.shapes[key]}, model {_torch_shape(name, variables[name])})"
-            for name, key in mismatched.items()
-        ],
-    }
-    tolerated = {
-        "missing": not strict or all(map(is_optional, found.missing)),
-        "not expected": not strict,
-        "of another shape": ignore_mismatched_sizes,
-    }
-    _report(checkpoint.path, type(model).__name__, problems, tolerated)
+    harmless = all(map(is_optional, found.missing))
+    refused = logging.ERROR if strict else logging.WARNING
+    problems = [
+        _Problem("missing", found.missing, logging.INFO if harmless else refused, _LENIENT),
+        _Problem("not expected", found.unexpected, refused, _LENIENT),
+        _Problem(
+            "of another shape",
+            [
+                f"{key} (file {checkpoint.shapes[key]}, model {_torch_shape(name, variables[name])})"
+                for name, key in mismatched.items()
+            ],
+            logging.WARNING if ignore_mismatched_sizes else logging.ERROR,
+            "pass ignore_mismatched_sizes=True to initialise what has another shape",
+        ),
+    ]
+    _report(checkpoint.path, type(model).__name__, [problem for problem in problems if problem.keys])
     for name, key in found.pairs.items():
         if name not in mismatched:
             _assign(variables[name], checkpoint.read(key), is_transposed(name))
     return [name for name in variables if name not in found.pairs or name in mismatched]
 
 
-def _report(path: Path, model: str, problems: dict[str, list[str]], tolerated: dict[str, bool]) -> None:
-    lines = [f"  {kind}: {', '.join(names)}" for kind, names in problems.items() if names]
-    if not lines:
-        return
-    refused = [kind for kind, names in problems.items() if names and not tolerated[kind]]
-    if not refused:
-        warnings.warn(
-            "\n".join(
-                [f"{path} fills {model} in part; the rest of the model is as it was initialised", *lines]
-            ),
-            stacklevel=4,
-        )
-        return
-    remedies = ["Check that the file, its config.json and the class belong together"]
-    if {"missing", "not expected"} & set(refused):
-        remedies.append("pass strict=False to initialise what is missing and leave out what is not expected")
-    if "of another shape" in refused:
-        remedies.append("pass ignore_mismatched_sizes=True to initialise what has another shape")
-    raise ValueError(
-        "\n".join([f"The tensors of {path} are not those of {model}", *lines, f"{', or '.join(remedies)}."])
+def _report(path: Path, model: str, problems: list[_Problem]) -> None:
+    """Raise, warn or note, as the worst of the problems asks for."""
+    lines = [f"  {problem.kind}: {', '.join(problem.keys)}" for problem in problems]
+    partly = "\n".join(
+        [f"{path} fills {model} in part; the rest of the model is as it was initialised", *lines]
     )
+    match max((problem.level for problem in problems), default=logging.NOTSET):
+        case logging.ERROR:
+            asked = dict.fromkeys(problem.remedy for problem in problems if problem.level == logging.ERROR)
+            advice = ", or ".join(
+                ["Check that the file, its config.json and the class belong together", *asked]
+            )
+            raise ValueError(
+                "\n".join([f"The tensors of {path} are not those of {model}", *lines, f"{advice}."])
+            )
+        case logging.WARNING:
+            # Points at the line that called from_pretrained.
+            warnings.warn(partly, stacklevel=4)
+        case logging.INFO:
+            logger.info(partly)
 
 
 def _torch_shape(name: str, variable: keras.Variable) -> Shape:
