@@ -153,6 +153,12 @@ def test_no_pickles_are_written(tiny_model: Any, tmp_path: Path) -> None:
         tiny_model.save_pretrained(tmp_path, safe_serialization=False)
 
 
+def test_an_option_of_save_that_does_not_exist(tiny_model: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="got max_shard_sise, which only push_to_hub=True"):
+        tiny_model.save_pretrained(tmp_path, max_shard_sise="1GB")
+    assert contents(tmp_path) == {}
+
+
 # --- kinds of files ------------------------------------------------------------------------------------------------------
 
 

@@ -121,9 +121,14 @@ class PretrainedModel(PushToHub):
 
         Raises:
             OSError: where the folder cannot be written to.
+            TypeError, ValueError: for an option that does not exist or has no such value.
         """
         if not safe_serialization:
             raise ValueError("Only safetensors are written (safe_serialization=True): pickles can run code")
+        if options and not push_to_hub:
+            raise TypeError(
+                f"save_pretrained got {', '.join(options)}, which only push_to_hub=True has a use for"
+            )
         folder = Path(folder)
         if folder.is_file():
             raise NotADirectoryError(f"{folder} is a file; give the name of a folder to save the model in")

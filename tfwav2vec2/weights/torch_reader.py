@@ -96,8 +96,8 @@ class TorchCheckpoint(Checkpoint):
                 raise CheckpointError(
                     f"{self.path} holds under {str(key)[:100]!r} what is not a tensor; save model.state_dict() alone"
                 )
-            needed = (tensor.offset + tensor.extent) * tensor.dtype.itemsize
-            if needed > self._blocks[tensor.storage.key].size:
+            block = self._blocks.get(tensor.storage.key)
+            if block is None or (tensor.offset + tensor.extent) * tensor.dtype.itemsize > block.size:
                 raise ValueError(f"the tensor {key[:100]!r} reaches past the end of its storage")
         return content
 
