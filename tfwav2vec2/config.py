@@ -8,7 +8,7 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfwav2vec2.config_fields import (
     COMMON_DEFAULTS,
@@ -50,6 +50,11 @@ class Wav2Vec2Config(PushToHub):
 
     model_type: ClassVar[str] = "wav2vec2"
 
+    if TYPE_CHECKING:  # the fields are set from a table
+        output_hidden_size: int
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, *positional: Any, **fields: Any) -> None:
         fields = _by_name(positional, fields)
         for name in COMPUTED:
@@ -62,7 +67,8 @@ class Wav2Vec2Config(PushToHub):
         fields.pop("torch_dtype", None)
         for name, default in (WAV2VEC2_DEFAULTS | COMMON_DEFAULTS | OWN_DEFAULTS).items():
             setattr(self, name, copy.deepcopy(fields.pop(name, default)))
-        self.output_hidden_size = self.output_hidden_size or self.hidden_size
+        if not self.output_hidden_size:
+            self.output_hidden_size = self.hidden_size
         for name, value in fields.items():
             setattr(self, name, value)
         self._check()
@@ -234,7 +240,8 @@ class Wav2Vec2Config(PushToHub):
         try:
             return cls.from_dict({**fields, "_name_or_path": str(name_or_path)}, **options)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{path}: {error}") from None
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{path}: {error}") from None
 
     def save_pretrained(self, folder: str | Path, *, push_to_hub: bool = False, **options: Any) -> None:
         """Write ``config.json`` into a folder, which is made if need be."""

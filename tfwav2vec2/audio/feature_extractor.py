@@ -42,6 +42,9 @@ class Wav2Vec2FeatureExtractor(PushToHub):
         return_attention_mask: whether calls return ``attention_mask`` unless told otherwise.
         do_normalize: whether each clip is brought to zero mean and unit variance.
         fields: ``padding_side`` (``"right"`` or ``"left"``), and whatever else a file holds, which is kept.
+
+    Raises:
+        ValueError: for a rate that is none, or a field named as a method.
     """
 
     model_input_names: ClassVar[list[str]] = ["input_values", "attention_mask"]
@@ -55,6 +58,8 @@ class Wav2Vec2FeatureExtractor(PushToHub):
         do_normalize: bool = True,
         **fields: Any,
     ) -> None:
+        if not isinstance(sampling_rate, (int, float)) or sampling_rate <= 0:
+            raise ValueError(f"sampling_rate must be a rate in Hz above 0; got {sampling_rate!r}")
         self.feature_size = feature_size
         self.sampling_rate = sampling_rate
         self.padding_value = padding_value
@@ -296,7 +301,10 @@ class Wav2Vec2FeatureExtractor(PushToHub):
         kind = fields.get("feature_extractor_type", cls.__name__)
         if kind != cls.__name__:
             raise ValueError(f"{path} describes a {kind}; {cls.__name__} cannot take its place")
-        return cls.from_dict(fields, **options)
+        try:
+            return cls.from_dict(fields, **options)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def save_pretrained(self, folder: str | Path, push_to_hub: bool = False, **options: Any) -> list[str]:
         """Write ``preprocessor_config.json`` into a folder, which is made if need be; returns its path.

@@ -52,20 +52,11 @@ class IdPadding(SpecialTokens):
         ``max_length`` alone, with neither ``padding`` nor ``truncation`` mentioned, truncates.
         """
         strategy = Padding.of(padding)
-        if truncation is None:
-            truncate = max_length is not None and padding is False
-            if strategy is Padding.LONGEST and max_length is not None:
-                logger.warning(
-                    "padding=True pads to the longest: max_length has no effect without truncation=True"
-                )
-        elif isinstance(truncation, bool):
-            truncate = truncation
-        else:
-            truncate = _TRUNCATIONS.get(str(getattr(truncation, "value", truncation)))
-            if truncate is None:
-                raise ValueError(
-                    f"truncation is {truncation!r}; it must be True, False or one of {', '.join(map(repr, _TRUNCATIONS))}"
-                )
+        if truncation is None and strategy is Padding.LONGEST and max_length is not None:
+            logger.warning(
+                "padding=True pads to the longest: max_length has no effect without truncation=True"
+            )
+        truncate = _truncates(truncation, default=max_length is not None and padding is False)
         if max_length is None and (truncate or strategy is Padding.MAX_LENGTH):
             if self.model_max_length <= _LARGEST_LIMIT:
                 max_length = self.model_max_length
@@ -77,8 +68,8 @@ class IdPadding(SpecialTokens):
                 strategy = Padding.DO_NOT_PAD if strategy is Padding.MAX_LENGTH else strategy
         if strategy is not Padding.DO_NOT_PAD and self.pad_token is None:
             raise ValueError("Padding needs a padding token; set tokenizer.pad_token to the vocabulary's")
-        both = truncate and strategy is not Padding.DO_NOT_PAD and max_length is not None
-        if both and pad_to_multiple_of and max_length % pad_to_multiple_of:
+        both = truncate and strategy is not Padding.DO_NOT_PAD
+        if both and max_length is not None and round_up(max_length, pad_to_multiple_of) != max_length:
             raise ValueError(
                 f"max_length {max_length} is not a multiple of pad_to_multiple_of {pad_to_multiple_of}: a sequence "
                 "cannot be cut to the one and padded to the other"
@@ -165,7 +156,8 @@ class IdPadding(SpecialTokens):
         side = fitting.padding_side or self.padding_side
         if side not in ("right", "left"):
             raise ValueError(f"padding_side is {side!r}; it must be 'right' or 'left'")
-        length = len(ids) if fitting.padding is Padding.LONGEST else fitting.max_length
+        limit = None if fitting.padding is Padding.LONGEST else fitting.max_length
+        length = len(ids) if limit is None else limit
         missing = round_up(length, fitting.pad_to_multiple_of) - len(ids)
         fillers = {
             "input_ids": self.pad_token_id,
@@ -177,6 +169,19 @@ class IdPadding(SpecialTokens):
             filling = [fillers[name]] * missing
             fields[name] = fields[name] + filling if side == "right" else filling + fields[name]
         return fields
+
+
+def _truncates(truncation: bool | str | None, default: bool) -> bool:
+    if truncation is None:
+        return default
+    if isinstance(truncation, bool):
+        return truncation
+    name = str(getattr(truncation, "value", truncation))
+    if name not in _TRUNCATIONS:
+        raise ValueError(
+            f"truncation is {truncation!r}; it must be True, False or one of {', '.join(map(repr, _TRUNCATIONS))}"
+        )
+    return _TRUNCATIONS[name]
 
 
 def _to_python(value: Any) -> Any:

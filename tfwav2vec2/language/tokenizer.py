@@ -83,7 +83,7 @@ class Wav2Vec2CTCTokenizer(Encoding, Decoding, TokenizerFiles):
         self.name_or_path = str(fields.get("name_or_path", ""))
         self._processor_class = fields.get("processor_class")
         limit = fields.get("model_max_length", fields.get("max_len"))
-        self.model_max_length = NO_LIMIT if limit is None else limit
+        self.model_max_length = NO_LIMIT if limit is None else int(limit)
         self.padding_side = _side("padding_side", fields)
         self.truncation_side = _side("truncation_side", fields)
         self.model_input_names = fields.get("model_input_names", ["input_ids", "attention_mask"])
@@ -110,7 +110,7 @@ class Wav2Vec2CTCTokenizer(Encoding, Decoding, TokenizerFiles):
                 f"target_lang={language!r}; choose one of {shown}{more}"
             )
         source = f"{self._vocab_source} ({language})" if nested else self._vocab_source
-        encoder = check_encoder(self.vocab[language] if nested else self.vocab, source)
+        encoder = check_encoder(self.vocab[str(language)] if nested else self.vocab, source)
         self.vocabulary = Vocabulary(encoder, added)
         self._add_missing_special_tokens()
         for token in encoder:
@@ -123,7 +123,12 @@ class Wav2Vec2CTCTokenizer(Encoding, Decoding, TokenizerFiles):
         Raises:
             ValueError: where the vocabulary has one language only, or not this one.
         """
-        self._use_language(target_lang, self.vocabulary.added)
+        added = {
+            index: token
+            for index, token in self.vocabulary.added.items()
+            if token.content not in self.encoder
+        }
+        self._use_language(target_lang, added)
         self.target_lang = target_lang
         self.init_kwargs["target_lang"] = target_lang
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfwav2vec2.language.special_tokens import ADDITIONAL, NAMED_TOKENS
+from tfwav2vec2.language.special_tokens import ADDITIONAL, NAMED_TOKENS, SpecialTokens
 from tfwav2vec2.language.vocabulary import AddedToken
 from tfwav2vec2.weights.files import PushToHub, find_file, read_json, take_hub_options, write_json
 
@@ -38,8 +38,18 @@ _LOADER_OPTIONS = ("trust_remote_code", "use_fast", "_from_auto")
 _OUR_CLASSES = ("Wav2Vec2CTCTokenizer", "Wav2Vec2Tokenizer")
 
 
-class TokenizerFiles(PushToHub):
+class TokenizerFiles(SpecialTokens, PushToHub):
     """Reads and writes a tokenizer's folder."""
+
+    vocab: dict[str, Any]
+    init_kwargs: dict[str, Any]
+    model_max_length: int
+    clean_up_tokenization_spaces: bool
+    _processor_class: str | None
+
+    if TYPE_CHECKING:  # the class that mixes this in has it
+
+        def __init__(self, vocab_file: str | Path, **fields: Any) -> None: ...
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> Any:
@@ -69,7 +79,8 @@ class TokenizerFiles(PushToHub):
             return cls(vocab_file, **fields, name_or_path=str(name_or_path))
         except (TypeError, ValueError, AttributeError) as error:
             read = ", ".join(str(path) for path in (vocab_file, *filter(None, paths.values())))
-            raise type(error)(f"{error} (read from {read})") from None
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{error} (read from {read})") from None
 
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str]:
         """Write ``vocab.json``, of all languages and without added tokens; returns its path.
@@ -95,9 +106,8 @@ class TokenizerFiles(PushToHub):
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         contents = {TOKENIZER_CONFIG: self._config(), SPECIAL_TOKENS_MAP: self._special_tokens_file()}
-        beyond = {
-            token: index for token, index in self.added_tokens_encoder.items() if index >= self.vocab_size
-        }
+        known = self.vocabulary.decoder
+        beyond = {token: index for token, index in self.vocabulary.added_ids().items() if index >= len(known)}
         if beyond:
             contents[ADDED_TOKENS] = beyond
         paths = []
@@ -122,7 +132,7 @@ class TokenizerFiles(PushToHub):
         config |= self.special_tokens_map
         config["extra_special_tokens"] = self.extra_special_tokens
         config["added_tokens_decoder"] = {
-            index: token.to_dict() for index, token in self.added_tokens_decoder.items()
+            index: token.to_dict() for index, token in self.vocabulary.added.items()
         }
         config["tokenizer_class"] = type(self).__name__
         if self._processor_class is not None:
