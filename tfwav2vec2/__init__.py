@@ -25,6 +25,8 @@ _HOMES = {
     "load_audio": "audio.loading",
     "Wav2Vec2FeatureExtractor": "audio.feature_extractor",
     "Wav2Vec2CTCTokenizer": "language.tokenizer",
+    "Wav2Vec2CTCTokenizerOutput": "language.offsets",
+    "AddedToken": "language.vocabulary",
     "Wav2Vec2Processor": "processor",
     # models
     "TFWav2Vec2Model": "backbone.wav2vec2",

@@ -166,22 +166,23 @@ def check_vocabulary(tokenizer: Wav2Vec2CTCTokenizer, config: Wav2Vec2Config) ->
             outputs.
     """
     outputs = config.vocab_size
+    head = f"The head of {config.name_or_path}" if config.name_or_path else "The head"
     remedy = "take the tokenizer that belongs to this model (for several languages: set_target_lang)"
     nameless = [index for index in range(outputs) if tokenizer.vocabulary.token_of(index) is None]
     if nameless:
         raise ValueError(
-            f"The head has {outputs} outputs and the vocabulary {len(tokenizer)} tokens: output {nameless[0]} has no "
+            f"{head} has {outputs} outputs and the vocabulary {len(tokenizer)} tokens: output {nameless[0]} has no "
             f"token; {remedy}"
         )
     largest = max(tokenizer.decoder)
     if largest >= outputs:
         raise ValueError(
-            f"The head has {outputs} outputs and the token {tokenizer.decoder[largest]!r} of the vocabulary has the id "
+            f"{head} has {outputs} outputs and the token {tokenizer.decoder[largest]!r} of the vocabulary has the id "
             f"{largest}; {remedy}"
         )
     blank = tokenizer.pad_token_id
     if blank is None or blank >= outputs:
         raise ValueError(
-            f"The blank, {tokenizer.pad_token!r}, has the id {blank} and the head {outputs} outputs; set pad_token to "
+            f"The blank, {tokenizer.pad_token!r}, has the id {blank}, and {head[0].lower()}{head[1:]} {outputs} outputs; set pad_token to "
             "the token that the model was trained with as its blank"
         )

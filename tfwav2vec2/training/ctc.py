@@ -29,6 +29,9 @@ from keras import ops
 # any real path that it has no part in a sum.
 IMPOSSIBLE = -1e30
 
+# Frames in one turn of the loop: a turn has a cost of its own, which is a third of the time if it does one frame.
+FRAMES_A_TURN = 4
+
 
 def needed_frames(labels: Any, label_lengths: Any) -> Any:
     """The fewest frames that can carry each target: one a label, and a blank between equal neighbours.
@@ -63,9 +66,10 @@ def ctc_loss_and_gradient(
         The loss (batch,) and the gradient (batch, frames, vocab), float32. A target that no path can spell has a loss
         of the order of `-IMPOSSIBLE` and a meaningless, finite gradient.
     """
-    # One frame more, behind the end of every clip: its blank gathers the paths that end on the last label and those that
-    # end on a blank.
-    logits = ops.pad(logits, [[0, 0], [0, 1], [0, 0]])
+    # At least one frame more, behind the end of every clip: its blank gathers the paths that end on the last label and
+    # those that end on a blank.
+    given = ops.shape(logits)[1]
+    logits = ops.pad(logits, [[0, 0], [0, FRAMES_A_TURN - given % FRAMES_A_TURN], [0, 0]])
     frames, vocab = ops.shape(logits)[1:]
     inside = ops.arange(frames, dtype="int32") < logit_lengths[:, None]
     # What lies behind the end may be anything, NaN included.
@@ -74,7 +78,7 @@ def ctc_loss_and_gradient(
     emissions = _emissions(log_probs, symbols, inside, label_lengths)
     loss, occupancy = _forward_backward(emissions, labels, label_lengths)
     gradient = ops.exp(log_probs) - _sum_by_symbol(occupancy, symbols, vocab)
-    return loss, ops.where(inside[..., None], gradient, 0.0)[:, :-1]
+    return loss, ops.where(inside[..., None], gradient, 0.0)[:, :given]
 
 
 def _emissions(log_probs: Any, symbols: Any, inside: Any, label_lengths: Any) -> Any:
@@ -95,29 +99,30 @@ def _emissions(log_probs: Any, symbols: Any, inside: Any, label_lengths: Any) ->
 
 def _forward_backward(emissions: Any, labels: Any, label_lengths: Any) -> tuple[Any, Any]:
     """The loss (batch,), and the probability of being on the blank (column 0) and on each label in each frame."""
-    batch = ops.shape(labels)[0]
-    columns = ops.arange(ops.shape(emissions)[-1], dtype="int32")
-    last = ops.shape(labels)[1] - label_lengths
-    start = ops.concatenate([ops.zeros_like(last), last])[:, None]
-    on_blank = ops.where(ops.equal(columns, start), 0.0, IMPOSSIBLE)
+    frames, batch, columns = ops.shape(emissions)
+    mirrored = ops.concatenate([emissions[..., :1], ops.flip(emissions[..., 1:], axis=-1)], axis=-1)
+    both = ops.concatenate([emissions, ops.flip(mirrored, axis=0)], axis=1)
+    first = ops.shape(labels)[1] - label_lengths
+    first = ops.concatenate([ops.zeros_like(first), first])[:, None]
+    on_blank = ops.where(ops.equal(ops.arange(columns, dtype="int32"), first), 0.0, IMPOSSIBLE)
     on_label = ops.full_like(on_blank, IMPOSSIBLE)
     ceiling = ops.concatenate([_ceiling(labels), _ceiling(ops.flip(labels, axis=1))])
 
-    def step(state, emission):
-        on_blank, on_label, _ = state
-        reached = _log_add(on_blank, on_label)
-        # The lesser of on_blank and reached is on_blank. (A `where` would cost as much as the rest of the step.)
-        entered = ops.minimum(reached, on_blank + ceiling)
-        entered = ops.concatenate([on_label[:, :1], entered[:, :-1]], axis=1)
-        scale = ops.max(reached, axis=1, keepdims=True)
-        emission = emission - scale
-        state = reached + emission[:, :1], emission + _log_add(on_label, entered), scale
+    def turn(state, emissions):
+        frame = tuple(part[-1] for part in state)
+        done = []
+        for emission in ops.unstack(emissions, FRAMES_A_TURN):
+            frame = _next_frame(frame, emission, ceiling)
+            done.append(frame)
+        state = tuple(map(ops.stack, zip(*done, strict=True)))
         return state, state
 
-    mirrored = ops.concatenate([emissions[..., :1], ops.flip(emissions[..., 1:], axis=-1)], axis=-1)
-    both = ops.concatenate([emissions, ops.flip(mirrored, axis=0)], axis=1)
-    _, (on_blank, on_label, scale) = ops.scan(
-        step, (on_blank, on_label, ops.zeros_like(on_blank[:, :1])), both
+    start = on_blank, on_label, ops.zeros_like(on_blank[:, :1])
+    start = tuple(ops.stack([part] * FRAMES_A_TURN) for part in start)
+    turns = ops.reshape(both, (frames // FRAMES_A_TURN, FRAMES_A_TURN, 2 * batch, columns))
+    _, states = ops.scan(turn, start, turns)
+    on_blank, on_label, scale = (
+        ops.reshape(part, (frames, 2 * batch, ops.shape(part)[-1])) for part in states
     )
 
     end = ops.take_along_axis(on_blank[-1, :batch], label_lengths[:, None], axis=1)
@@ -126,10 +131,21 @@ def _forward_backward(emissions: Any, labels: Any, label_lengths: Any) -> tuple[
     # Both passes hold the frame's own emission. Every path is on one state in each frame, so these sum to one.
     on_blank = on_blank[:, :batch] + ops.flip(on_blank[:, batch:], axis=(0, 2)) - emissions[..., :1]
     on_label = on_label[:, :batch, 1:] + ops.flip(on_label[:, batch:, 1:], axis=(0, 2)) - emissions[..., 1:]
-    columns = ops.shape(on_blank)[-1]
     occupancy = ops.softmax(ops.concatenate([on_blank, on_label], axis=-1), axis=-1)
     on_blank = ops.sum(occupancy[..., :columns], axis=-1, keepdims=True)
     return loss, ops.concatenate([on_blank, occupancy[..., columns:]], axis=-1)
+
+
+def _next_frame(frame: tuple[Any, Any, Any], emission: Any, ceiling: Any) -> tuple[Any, Any, Any]:
+    """One step of the recurrence: on_blank and on_label (rows, labels + 1), and what they were divided by (rows, 1)."""
+    on_blank, on_label, _ = frame
+    reached = _log_add(on_blank, on_label)
+    # on_blank where its label is repeated: it is never more than reached. (A `where` takes far longer on a CPU.)
+    entered = ops.minimum(reached, on_blank + ceiling)
+    entered = ops.concatenate([on_label[:, :1], entered[:, :-1]], axis=1)
+    scale = ops.max(reached, axis=1, keepdims=True)
+    emission = emission - scale
+    return reached + emission[:, :1], emission + _log_add(on_label, entered), scale
 
 
 def _log_add(a: Any, b: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tfwav2vec2.audio.loading import LONGEST_SECONDS, load_audio, source_name
+from tfwav2vec2.language.greedy import greedy_decode
+from tfwav2vec2.language.vocabulary import check_vocabulary
+from tfwav2vec2.processor import Wav2Vec2Processor
 
 # One layer's attention scores may take this much memory: about two minutes of audio for a base or large model.
 ATTENTION_BYTES = 2**31
@@ -58,9 +61,7 @@ class Transcriber:
     def __init__(self, model: Any, processor: Any, *, batch_size: int = 1) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number from 1 on; got {batch_size!r}")
-        check_vocabulary(
-            processor.tokenizer.get_vocab(), processor.tokenizer.all_special_tokens, model.config
-        )
+        check_vocabulary(processor.tokenizer, model.config)
         self.model = model
         self.processor = processor
         self.batch_size = batch_size
@@ -82,14 +83,13 @@ class Transcriber:
             OSError: where a file is missing or damaged.
             ValueError: where the files do not fit one another.
         """
-        from tfwav2vec2.auto import AutoProcessor
         from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 
         if name_or_path is None:
             from tfwav2vec2.embedded import embedded_model
 
             name_or_path = embedded_model()
-        processor = AutoProcessor.from_pretrained(name_or_path, **hub_options)
+        processor = Wav2Vec2Processor.from_pretrained(name_or_path, **hub_options)
         model = TFWav2Vec2ForCTC.from_pretrained(name_or_path, **hub_options)
         return cls(model, processor, batch_size=batch_size)
 
@@ -155,8 +155,6 @@ class Transcriber:
         return _Clip(name, waveform)
 
     def _transcribe_clips(self, clips: list[_Clip], errors: str) -> Iterator[Transcript]:
-        from tfwav2vec2.language.greedy import greedy_decode
-
         if not clips:
             return
         rate = self._extractor.sampling_rate
@@ -179,39 +177,6 @@ class Transcriber:
             if errors == "raise":
                 raise ValueError(message)
             yield Transcript(clip.file, "", seconds, message)
-
-
-def check_vocabulary(vocabulary: dict[str, int], special_tokens: Iterable[str], config: Any) -> None:
-    """Refuse a vocabulary whose symbols are not those of the model's outputs.
-
-    Special tokens, which a tokenizer adds by itself, may lie beyond the head: they are never in a transcript.
-
-    Args:
-        vocabulary: ids by symbol, of one language.
-        special_tokens: the symbols that are not text.
-        config: the model's configuration; its ``vocab_size`` is the number of outputs.
-
-    Raises:
-        ValueError: where an output has no symbol, or a symbol has no output.
-    """
-    ids = set(vocabulary.values())
-    special = set(special_tokens)
-    nameless = sorted(set(range(config.vocab_size)) - ids)
-    unreachable = sorted(
-        token for token, index in vocabulary.items() if index >= config.vocab_size and token not in special
-    )
-    if not nameless and not unreachable:
-        return
-    what = (
-        f"the outputs {nameless[:5]} have no symbol"
-        if nameless
-        else f"the symbols {unreachable[:5]} have no output"
-    )
-    where = f" of {config.name_or_path}" if config.name_or_path else ""
-    raise ValueError(
-        f"The vocabulary{where} has {len(ids)} symbols and the model's head {config.vocab_size} outputs: {what}; "
-        "use the vocab.json that the model was trained with"
-    )
 
 
 def _is_single(sources: Any) -> bool:
