@@ -21,14 +21,21 @@ BABBLE_VOICES = 8
 
 # Probability of each effect for a string.
 REVERBERATION, COLOUR, NOISE = 0.35, 0.5, 0.85
-SNR_DB = (5.0, 40.0)
+WORST_SNR_DB = 5.0
+CLEAN_SNR_DB = 40.0
 # Root mean square of the speech relative to full scale. Wide, because the model does not normalise the waveform.
 LEVEL_DB = (-48.0, -10.0)
+CLEAN_LEVEL_DB = (-25.0, -15.0)
 
 
 def decibels(value: float) -> float:
     """Decibels to an amplitude ratio."""
     return 10.0 ** (value / 20.0)
+
+
+def between(start: float, end: float, share: float) -> float:
+    """From ``start`` (share 0) to ``end`` (share 1) in a straight line."""
+    return start + share * (end - start)
 
 
 def rms(samples: np.ndarray) -> float:
@@ -105,10 +112,11 @@ class Surroundings:
         noises += [babble(clips, length, rng) for _ in range(NOISES_OF_A_KIND)]
         return cls(noises, [room(rng) for _ in range(ROOMS)])
 
-    def filter(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def filter(self, samples: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
         """Reverberate and colour, both or one or neither; the same length comes back."""
-        response = self.rooms[int(rng.integers(len(self.rooms)))] if rng.random() < REVERBERATION else None
-        coloured = rng.random() < COLOUR
+        reverberant = rng.random() < strength * REVERBERATION
+        response = self.rooms[int(rng.integers(len(self.rooms)))] if reverberant else None
+        coloured = rng.random() < strength * COLOUR
         if response is None and not coloured:
             return samples
         # Room for the longest tail, and a power of two, which the transform likes best.
@@ -126,9 +134,19 @@ class Surroundings:
         place = int(rng.integers(len(noise)))
         return np.take(noise, np.arange(place, place + length), mode="wrap")
 
-    def apply(self, samples: np.ndarray, speech_level: float, rng: np.random.Generator) -> np.ndarray:
-        """Put a string (samples,) into surroundings; ``speech_level`` is the root mean square of its speech."""
-        samples = self.filter(samples, rng) / speech_level
-        if rng.random() < NOISE:
-            samples = samples + self.noise(len(samples), rng) * decibels(-rng.uniform(*SNR_DB))
-        return np.clip(samples * decibels(rng.uniform(*LEVEL_DB)), -1.0, 1.0).astype(np.float32)
+    def apply(
+        self, samples: np.ndarray, speech_level: float, rng: np.random.Generator, strength: float = 1.0
+    ) -> np.ndarray:
+        """Put a string (samples,) into surroundings.
+
+        ``speech_level`` is the root mean square of its speech. ``strength`` goes from 0, a quiet room and an even
+        level, to 1, everything that is drawn here.
+        """
+        samples = self.filter(samples, rng, strength) / speech_level
+        if rng.random() < strength * NOISE:
+            worst = between(CLEAN_SNR_DB, WORST_SNR_DB, strength)
+            samples = samples + self.noise(len(samples), rng) * decibels(-rng.uniform(worst, CLEAN_SNR_DB))
+        low, high = (
+            between(clean, full, strength) for clean, full in zip(CLEAN_LEVEL_DB, LEVEL_DB, strict=True)
+        )
+        return np.clip(samples * decibels(rng.uniform(low, high)), -1.0, 1.0).astype(np.float32)

@@ -87,9 +87,16 @@ def plain_strings(pools: Iterable[list[Clip]], for_each_length: int, seed: int) 
 
 
 def augmented_string(
-    clips: list[Clip], words: int, surroundings: Surroundings, rng: np.random.Generator
+    clips: list[Clip],
+    words: int,
+    surroundings: Surroundings,
+    rng: np.random.Generator,
+    strength: float = 1.0,
 ) -> DigitString:
-    """A string as it is trained on; ``words`` may be 0, which gives surroundings without speech."""
+    """A string as it is trained on; ``words`` may be 0, which gives surroundings without speech.
+
+    ``strength`` (0 to 1) is that of the surroundings.
+    """
     chosen = draw_clips(clips, words, rng)
     speed = rng.uniform(0.87, 1.13)
     pieces = []
@@ -98,7 +105,7 @@ def augmented_string(
         pieces.append(piece * decibels(rng.uniform(-5.0, 5.0)))
     samples = join(pieces, _pauses(len(pieces) + 1, rng))
     level = rms(np.concatenate(pieces)) if pieces else 1.0
-    return _string(surroundings.apply(samples, level, rng), chosen)
+    return _string(surroundings.apply(samples, level, rng, strength), chosen)
 
 
 def _pauses(count: int, rng: np.random.Generator) -> list[float]:

@@ -67,7 +67,8 @@ def test_colour_is_bounded_and_positive():
 
 
 def test_noise_is_as_far_below_the_speech_as_drawn(tones, surroundings, monkeypatch):
-    for name, value in {"REVERBERATION": 0.0, "COLOUR": 0.0, "NOISE": 1.0, "SNR_DB": (20.0, 20.0)}.items():
+    settings = {"REVERBERATION": 0.0, "COLOUR": 0.0, "NOISE": 1.0, "WORST_SNR_DB": 20.0, "CLEAN_SNR_DB": 20.0}
+    for name, value in settings.items():
         monkeypatch.setattr(augmentation, name, value)
     monkeypatch.setattr(augmentation, "LEVEL_DB", (-30.0, -30.0))
     speech = np.tile(tones[0].samples, 40)
@@ -84,3 +85,14 @@ def test_without_effects_only_the_level_changes(tones, surroundings, monkeypatch
     changed = surroundings.apply(speech, rms(speech), np.random.default_rng(0))
     ratio = rms(changed) / rms(speech)
     np.testing.assert_allclose(changed, speech * ratio, atol=1e-6)
+
+
+def test_surroundings_of_no_strength_change_the_level_within_the_clean_range(tones, surroundings):
+    speech = tones[5].samples
+    for seed in range(20):
+        changed = surroundings.apply(speech, rms(speech), np.random.default_rng(seed), strength=0.0)
+        ratio = rms(changed) / rms(speech)
+        np.testing.assert_allclose(changed, speech * ratio, atol=1e-6)
+        low, high = (decibels(level) for level in augmentation.CLEAN_LEVEL_DB)
+        assert low <= rms(changed) * 1.001
+        assert rms(changed) <= high * 1.001

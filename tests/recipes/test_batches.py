@@ -6,7 +6,7 @@ import pytest
 from recipes.spoken_digits import batches
 from recipes.spoken_digits.architecture import VOCABULARY, encode, make_config, make_processor
 from recipes.spoken_digits.augmentation import Surroundings
-from recipes.spoken_digits.batches import TrainingStrings, collate, longest_string
+from recipes.spoken_digits.batches import TrainingStrings, collate, longest_string, strength
 from recipes.spoken_digits.corpus import (
     LEFT_OUT_SPEAKER,
     TEST_INDICES,
@@ -63,8 +63,12 @@ def test_batches_are_reproducible_and_differ_from_step_to_step(training):
 
 
 def test_short_strings_come_first(training):
-    assert longest_string(0.0) == 2
+    assert longest_string(0.0) == 1
     assert longest_string(1.0) == 8
+    strengths = [strength(progress) for progress in np.linspace(0, 1, 50)]
+    assert strengths[0] == 0.0
+    assert strengths[-1] == 1.0
+    assert strengths == sorted(strengths)
     early = [len(string.words) for step in range(4) for string in training.draw(step)]
     late = [len(string.words) for step in range(60, 80) for string in training.draw(step)]
     assert max(early) <= 3
