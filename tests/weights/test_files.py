@@ -110,3 +110,10 @@ def test_a_whole_write_replaces_the_old_file_and_is_readable_by_others(tmp_path:
     plain = tmp_path / "plain"
     plain.write_text("")
     assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    with write_atomically(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"

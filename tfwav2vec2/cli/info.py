@@ -130,7 +130,7 @@ def _parameters(model: str) -> str:
 def _parameters_on_hub(model: str) -> str:
     from huggingface_hub import HfApi, errors
 
-    from tfwav2vec2.weights.files import _network_errors as network_errors
+    from tfwav2vec2.weights.files import network_errors
 
     try:
         header = HfApi().get_safetensors_metadata(model)
@@ -143,8 +143,7 @@ def _parameters_on_hub(model: str) -> str:
 
 def _files(model: str) -> list[tuple[str, int]]:
     """Names and sizes in bytes: of the folder, else on the hub, else in the cache."""
-    from tfwav2vec2.weights.files import _network_errors as network_errors
-    from tfwav2vec2.weights.files import find_file
+    from tfwav2vec2.weights.files import find_file, network_errors
 
     if not _is_folder(model):
         from huggingface_hub import HfApi

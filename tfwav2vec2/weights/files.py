@@ -123,7 +123,7 @@ def _download(name: str, filename: str, options: dict[str, Any], required: bool)
         raise FileNotFoundError(
             f"The model {name!r} (revision {revision!r}) has no file {filename}; check that it is a wav2vec 2.0 model"
         ) from None
-    except _network_errors() as error:
+    except network_errors() as error:
         raise ConnectionError(
             f"Fetching {filename} of {name!r} failed ({_first_line(error)}); check the network and try again"
         ) from error
@@ -138,7 +138,7 @@ def _known_absent(name: str, filename: str, options: dict[str, Any]) -> bool:
     return found is _CACHED_NO_EXIST
 
 
-def _network_errors() -> tuple[type[BaseException], ...]:
+def network_errors() -> tuple[type[BaseException], ...]:
     """What a failed request raises: the hub library changed its HTTP client between its versions 0 and 1."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -191,7 +191,8 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     After an error the temporary file is gone and what ``path`` held before is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    # Not made from the name of the file, which may be as long as the file system allows.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -246,7 +247,7 @@ class PushToHub:
                     revision=revision,
                     create_pr=create_pr,
                 )
-            except (RuntimeError, *_network_errors()) as error:
+            except (RuntimeError, *network_errors()) as error:
                 raise OSError(
                     f"Writing to {repo_id!r} on the hub failed ({_first_line(error)}); check the name, the network, "
                     "and that token= may write to it"
