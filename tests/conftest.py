@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A machine that is busy with something else must not fail a property.
+hypothesis.settings.register_profile("tfwav2vec2", deadline=None)
+hypothesis.settings.load_profile("tfwav2vec2")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
