@@ -15,6 +15,7 @@ from pathlib import Path
 
 import soundfile
 
+from recipes.spoken_digits.corpus import written
 from tfwav2vec2.audio.loading import SAMPLE_RATE, load_audio
 
 CLIPS = Path(__file__).parent / "clips"
@@ -45,7 +46,7 @@ def main() -> None:
     with (CLIPS / "manifest.tsv").open("w", newline="") as manifest:
         writer = csv.writer(manifest, delimiter="\t", lineterminator="\n")
         writer.writerow(("file", "voice", "text"))
-        writer.writerows(SENTENCES)
+        writer.writerows((name, voice, written(text.split())) for name, voice, text in SENTENCES)
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> No
     total, audio, started = WordErrors(), 0.0, time.perf_counter()
     for source, said in strings:
         transcript = next(transcriber.transcribe([source], source_rate=16_000))
-        found = word_errors(said.split(), transcript.text.split())
+        found = word_errors(said, transcript.text)
         print(f"  said   {said}\n  heard  {transcript.text}" + ("" if found.errors == 0 else "   <- differs"))
         total, audio = total + found, audio + transcript.seconds
     seconds = time.perf_counter() - started
-    print(f"  {total.rate:.1%} word error rate ({total.errors} of {total.words} words), "
+    print(f"  {total.rate:.1%} word error rate ({total.errors} of {total.words} digits), "
           f"{audio:.1f} s of audio in {seconds:.1f} s")  # fmt: skip
 
 

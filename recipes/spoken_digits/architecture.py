@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
-from recipes.spoken_digits.corpus import WORDS
+from recipes.spoken_digits.corpus import WORDS, written
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 from tfwav2vec2.config import Wav2Vec2Config
@@ -13,12 +15,25 @@ from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import write_json
 
+Labels = Literal["letters", "digits"]
+
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
-LETTERS = tuple(sorted(set("".join(WORDS))))
-VOCABULARY = {token: index for index, token in enumerate(SPECIAL_TOKENS + LETTERS)}
+SYMBOLS: dict[Labels, tuple[str, ...]] = {
+    "letters": tuple(sorted(set("".join(WORDS)))),
+    "digits": tuple("0123456789"),
+}
 
 
-def make_config() -> Wav2Vec2Config:
+def vocabulary(labels: Labels = "digits") -> dict[str, int]:
+    """The ids of what the model writes.
+
+    A model of letters spreads each letter over several frames, and the best path then loses the second E of THREE or
+    the space between two words. So letters teach the encoder, and the model in use writes one symbol for each word.
+    """
+    return {token: index for index, token in enumerate(SPECIAL_TOKENS + SYMBOLS[labels])}
+
+
+def make_config(labels: Labels = "digits") -> Wav2Vec2Config:
     """The architecture.
 
     The front end is thin where there are many frames, since that is where the time goes: its first convolution alone
@@ -26,7 +41,7 @@ def make_config() -> Wav2Vec2Config:
     so it can run as the sound arrives. One frame stands for 20 ms, as in every wav2vec 2.0.
     """
     return Wav2Vec2Config(
-        vocab_size=len(VOCABULARY),
+        vocab_size=len(vocabulary(labels)),
         hidden_size=160,
         num_hidden_layers=5,
         num_attention_heads=4,
@@ -62,17 +77,19 @@ def make_config() -> Wav2Vec2Config:
     )
 
 
-def encode(text: str) -> list[int]:
-    """The label ids of a transcript, as the tokenizer gives them."""
-    return [VOCABULARY["|" if letter == " " else letter] for letter in text]
+def encode(words: Iterable[str], labels: Labels = "digits") -> list[int]:
+    """The label ids of words, as the tokenizer gives them for their transcript."""
+    ids = vocabulary(labels)
+    text = written(words) if labels == "digits" else "|".join(words)
+    return [ids[symbol] for symbol in text]
 
 
-def make_processor() -> Wav2Vec2Processor:
-    """What belongs to the model: 16 kHz without normalisation, lengths as a mask, letters as labels."""
+def make_processor(labels: Labels = "digits") -> Wav2Vec2Processor:
+    """What belongs to the model: 16 kHz without normalisation, lengths as a mask, one label for each symbol."""
     extractor = Wav2Vec2FeatureExtractor(
         sampling_rate=SAMPLE_RATE, do_normalize=False, return_attention_mask=True
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.json"
-        write_json(path, VOCABULARY)
+        write_json(path, vocabulary(labels))
         return Wav2Vec2Processor(extractor, Wav2Vec2CTCTokenizer(path))

@@ -7,6 +7,7 @@ Source: https://github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0. F
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ import numpy as np
 
 from tfwav2vec2.audio.loading import load_audio
 
+# The word of each digit.
 WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 
 # Chosen before any result was seen: another speaker of his accent (German) remains in training, so that the word error
@@ -24,6 +26,19 @@ LEFT_OUT_SPEAKER = "lucas"
 # The dataset's own test split, and the clips after it that choose the checkpoint.
 TEST_INDICES = range(5)
 VALIDATION_INDICES = range(5, 8)
+
+
+def written(words: Iterable[str]) -> str:
+    """How the model writes words: "703" for SEVEN ZERO THREE."""
+    return "".join(str(WORDS.index(word)) for word in words)
+
+
+def spoken(transcript: str) -> tuple[str, ...]:
+    """The words of a transcript, whether it is written in digits or in letters."""
+    if any(symbol.isdigit() for symbol in transcript):
+        return tuple(WORDS[int(symbol)] for symbol in transcript if symbol.isdigit())
+    return tuple(transcript.split())
+
 
 Split = Literal["train", "validation", "heard", "unheard"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heard", "unheard")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from recipes.spoken_digits.corpus import LEFT_OUT_SPEAKER, by_speaker, read_recordings
+from recipes.spoken_digits.corpus import LEFT_OUT_SPEAKER, by_speaker, read_recordings, spoken
 from recipes.spoken_digits.strings import LONGEST, DigitString, plain_strings
 from recipes.spoken_digits.word_errors import WordErrors, word_errors
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -31,7 +31,7 @@ def measure(transcriber: Transcriber, strings: Sequence[DigitString]) -> dict[in
     ordered = sorted(strings, key=lambda string: len(string.samples))
     found = transcriber.transcribe((string.samples for string in ordered), source_rate=SAMPLE_RATE)
     for string, transcript in zip(ordered, found, strict=True):
-        by_length[len(string.words)] += word_errors(string.words, transcript.text.split())
+        by_length[len(string.words)] += word_errors(string.words, spoken(transcript.text))
     return dict(sorted(by_length.items()))
 
 

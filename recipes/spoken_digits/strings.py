@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recipes.spoken_digits.augmentation import Surroundings, change_speed, decibels, rms
-from recipes.spoken_digits.corpus import Clip
+from recipes.spoken_digits.corpus import Clip, written
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 
 FADE = (
@@ -28,8 +28,8 @@ class DigitString:
 
     @property
     def text(self) -> str:
-        """The transcript."""
-        return " ".join(self.words)
+        """The transcript, in digits."""
+        return written(self.words)
 
 
 def fade(samples: np.ndarray) -> np.ndarray:

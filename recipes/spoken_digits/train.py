@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 
 from recipes.spoken_digits import synthetic
-from recipes.spoken_digits.architecture import make_config, make_processor
+from recipes.spoken_digits.architecture import Labels, make_config, make_processor
 from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import TrainingStrings
 from recipes.spoken_digits.corpus import by_speaker, read_recordings
@@ -28,7 +29,6 @@ from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_atomically, write_json
 
 STEPS_OF_AN_EPOCH = 100
-PEAK_LEARNING_RATE = 1.5e-3
 WARM_UP = 0.06  # of the steps
 # The mean of the weights over about the last two hundred steps is what is validated and kept.
 EMA_MOMENTUM = 0.995
@@ -39,11 +39,11 @@ VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the two validation sets
 STATE, PROGRESS, BEST, LOG = "state.weights.h5", "progress.json", "best", "log.jsonl"
 
 
-def make_optimizer(steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(steps: int, learning_rate: float) -> keras.optimizers.Optimizer:
     """AdamW with a linear warm-up, a cosine down to zero, clipped gradients and averaged weights."""
     warm_up = max(int(WARM_UP * steps), 1)
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warm_up, warmup_target=PEAK_LEARNING_RATE, warmup_steps=warm_up
+        0.0, steps - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
     )
     return keras.optimizers.AdamW(
         schedule,
@@ -114,9 +114,12 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def prepare(
-    data: Path, cache: Path, steps: int, seed: int
+    data: Path, cache: Path, steps: int, seed: int, **options: Any
 ) -> tuple[TrainingStrings, dict[str, list[DigitString]]]:
-    """Everything the training reads: the strings to train on, and the two sets that choose the checkpoint."""
+    """Everything the training reads: the strings to train on, and the two sets that choose the checkpoint.
+
+    ``options`` are those of :class:`TrainingStrings`.
+    """
     splits = read_recordings(data)
     rng = np.random.default_rng(seed)
     voices = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
@@ -130,6 +133,16 @@ def prepare(
         "synthetic": plain_strings([synthetic.render(others, cache)], count, seed),
     }
     return training, validation
+
+
+def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
+    """A new model, or the one of ``start`` with a new head if it writes other labels."""
+    config = make_config(labels)
+    if start is None:
+        return TFWav2Vec2ForCTC(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the head is new is what is wanted
+        return TFWav2Vec2ForCTC.from_pretrained(start, config=config, ignore_mismatched_sizes=True)
 
 
 @click.command()
@@ -146,17 +159,37 @@ def prepare(
     show_default=True,
     help="Where the synthetic voices are kept.",
 )
-@click.option("--steps", default=2600, show_default=True, help="Batches to train on, a multiple of 100.")
-@click.option("--seed", default=0, show_default=True)
-def main(data: Path, folder: Path, cache: Path, steps: int, seed: int) -> None:
+@click.option("--steps", default=2400, show_default=True, help="Batches to train on, a multiple of 100.")
+@click.option("--learning-rate", default=1.5e-3, show_default=True, help="At its peak.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="A model of this recipe to train further, without the curriculum.",
+)
+@click.option("--strength", default=1.0, show_default=True, help="How strong noise and rooms become, 0 to 1.")
+@click.option("--labels", type=click.Choice(["letters", "digits"]), default="digits", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of the weights, the voices and the strings.")
+def main(
+    data: Path,
+    folder: Path,
+    cache: Path,
+    steps: int,
+    learning_rate: float,
+    start: Path | None,
+    strength: float,
+    labels: Labels,
+    seed: int,
+) -> None:
     """Train the model of spoken digits, or go on with a training that was cut off."""
     if steps % STEPS_OF_AN_EPOCH or steps <= 0:
         raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
-    training, validation = prepare(data, cache, steps, seed)
-    model = TFWav2Vec2ForCTC(make_config()).configure_call(jit_compile=False)
-    model.compile(optimizer=make_optimizer(steps))
+    options = {"curriculum": start is None, "strongest": strength, "labels": labels}
+    training, validation = prepare(data, cache, steps, seed, **options)
+    model = make_model(start, labels)
+    model.configure_call(jit_compile=False)
+    model.compile(optimizer=make_optimizer(steps, learning_rate))
     click.echo(f"{model.count_params():,} weights")
 
     done = 0
@@ -173,7 +206,7 @@ def main(data: Path, folder: Path, cache: Path, steps: int, seed: int) -> None:
         callbacks=[
             KeepState(folder),
             keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            Validate(folder, make_processor(), validation),
+            Validate(folder, make_processor(labels), validation),
         ],
         verbose=0,
     )

@@ -4,16 +4,17 @@ import pytest
 import soundfile
 
 from demo import make_clips, run
+from recipes.spoken_digits.corpus import written
 
 
 def test_the_clips_are_those_of_the_script():
     with (run.CLIPS / "manifest.tsv").open(newline="") as manifest:
         rows = [tuple(row.values()) for row in csv.DictReader(manifest, delimiter="\t")]
-    assert rows == list(make_clips.SENTENCES)
+    assert rows == [(name, voice, written(text.split())) for name, voice, text in make_clips.SENTENCES]
     for name, _, text in rows:
         clip = soundfile.info(run.CLIPS / name)
         assert (clip.samplerate, clip.channels, clip.subtype) == (16_000, 1, "PCM_16")
-        assert 1 <= len(text.split()) <= 8
+        assert 1 <= len(text) <= 8
         assert (run.CLIPS / name).stat().st_size < 100_000
 
 
@@ -27,9 +28,9 @@ def test_the_demo_shows_what_was_said_and_counts_the_errors(stand_in, tmp_path, 
     run.main()
     out = capsys.readouterr().out
     for _, _, text in make_clips.SENTENCES:
-        assert f"said   {text}\n" in out
+        assert f"said   {written(text.split())}\n" in out
     assert out.count("<- differs") == len(make_clips.SENTENCES)  # random weights know no digit
-    assert f"of {sum(len(text.split()) for _, _, text in make_clips.SENTENCES)} words)" in out
+    assert f"of {sum(len(text.split()) for _, _, text in make_clips.SENTENCES)} digits)" in out
     assert f"skipped, {tmp_path / 'fsdd'} is not there" in out
 
 
@@ -38,7 +39,7 @@ def test_real_recordings_are_joined_where_they_are(shared_data, monkeypatch):
     sets = dict(run.real_strings())
     assert list(sets) == list(run.SETS.values())
     for strings in sets.values():
-        counts = sorted(len(text.split()) for _, text in strings)
+        counts = sorted(len(text) for _, text in strings)
         assert counts == sorted(list(range(1, 9)) * (len(strings) // 8))
         assert all(samples.ndim == 1 and len(samples) > 1_600 for samples, _ in strings)
 

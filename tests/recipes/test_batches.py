@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recipes.spoken_digits import batches
-from recipes.spoken_digits.architecture import VOCABULARY, encode, make_config, make_processor
+from recipes.spoken_digits.architecture import encode, make_config, make_processor, vocabulary
 from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import TrainingStrings, collate, longest_string, strength
 from recipes.spoken_digits.corpus import (
@@ -13,6 +13,8 @@ from recipes.spoken_digits.corpus import (
     VALIDATION_INDICES,
     WORDS,
     read_recordings,
+    spoken,
+    written,
 )
 from recipes.spoken_digits.strings import DigitString
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -23,19 +25,24 @@ def training(tones, surroundings) -> TrainingStrings:
     return TrainingStrings(tones, tones[:30], surroundings, total_steps=100, seed=7)
 
 
-def test_labels_are_the_tokenizers():
-    processor = make_processor()
-    assert processor.tokenizer.get_vocab() == VOCABULARY
-    for text in ("", "SEVEN", " ".join(WORDS)):
-        assert encode(text) == list(processor.tokenizer(text).input_ids)
+@pytest.mark.parametrize(("labels", "separator"), [("letters", " "), ("digits", "")])
+def test_labels_are_the_tokenizers(labels, separator):
+    processor = make_processor(labels)
+    assert processor.tokenizer.get_vocab() == vocabulary(labels)
+    for words in ((), ("SEVEN",), WORDS):
+        text = separator.join(words) if labels == "letters" else written(words)
+        assert encode(words, labels) == list(processor.tokenizer(text).input_ids)
+        assert spoken(text) == words
     assert processor.feature_extractor.do_normalize is False
-    assert make_config().vocab_size == len(VOCABULARY)
+    assert make_config(labels).vocab_size == len(vocabulary(labels))
 
 
 def test_what_was_said_comes_back_from_its_labels():
-    tokenizer = make_processor().tokenizer
-    frames = [index for label in encode("THREE EIGHT") for index in (label, label, 0)]
-    assert tokenizer.decode(frames) == "THREE EIGHT"
+    said = ("THREE", "EIGHT", "EIGHT")
+    for labels, text in {"letters": "THREE EIGHT EIGHT", "digits": "388"}.items():
+        frames = [index for label in encode(said, labels) for index in (label, label, 0)]
+        assert make_processor(labels).tokenizer.decode(frames) == text
+        assert spoken(text) == said
 
 
 def test_a_batch_holds_the_strings_and_masks_the_rest():
@@ -47,7 +54,7 @@ def test_a_batch_holds_the_strings_and_masks_the_rest():
     assert batch["input_values"].shape == batch["attention_mask"].shape == (2, 16000)
     assert batch["attention_mask"].sum(axis=1).tolist() == [9000, 5000]
     np.testing.assert_array_equal(batch["input_values"] != 0, batch["attention_mask"] == 1)
-    assert batch["labels"].tolist() == [encode("ONE TWO"), [-100] * 7]
+    assert batch["labels"].tolist() == [encode(("ONE", "TWO")), [-100] * 2]
 
 
 def test_batches_are_reproducible_and_differ_from_step_to_step(training):

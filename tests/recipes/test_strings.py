@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.spoken_digits.corpus import WORDS, by_speaker
+from recipes.spoken_digits.corpus import WORDS, by_speaker, written
 from recipes.spoken_digits.strings import (
     FADE,
     augmented_string,
@@ -55,7 +55,7 @@ def test_the_transcript_is_what_the_clips_say(tones, surroundings, words, seed):
     ):
         assert len(string.words) == words
         assert list(string.words) == [WORDS[int(name[0])] for name in string.sources]
-        assert string.text == " ".join(string.words)
+        assert string.text == written(string.words)
         assert string.samples.dtype == np.float32
         assert np.isfinite(string.samples).all()
         assert np.abs(string.samples).max() <= 1.0
