@@ -46,6 +46,12 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_folder, tmp_path / "model"))
 
 
+def test_saved_files_can_be_read_by_whoever_reads_other_files(folder: Path) -> None:
+    plain = folder / "plain"
+    plain.touch()
+    assert {path.stat().st_mode for path in folder.iterdir()} == {plain.stat().st_mode}
+
+
 def change(folder: Path, edit: Callable[[dict[str, np.ndarray]], Any]) -> None:
     """Edit the tensors of a saved model."""
     tensors = load_file(folder / "model.safetensors")

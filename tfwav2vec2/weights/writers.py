@@ -85,8 +85,11 @@ def write_checkpoint(
 
 
 def _save(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    path.touch()
+    mode = path.stat().st_mode  # as any new file here; the library makes its own readable by its owner alone
     try:
         save_file(tensors, path, metadata=_METADATA)
+        path.chmod(mode)
     except Exception as error:  # the library has its own error for a full disk, which is no OSError
         raise OSError(
             f"Writing the weights to {path.parent} failed ({error}); what it held is untouched"
