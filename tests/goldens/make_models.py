@@ -53,7 +53,8 @@ VARIANTS = {
     "norm_eps": {"layer_norm_eps": 1e-2, **LAYER},
     "activations": {"hidden_act": "gelu_new", "feat_extract_activation": "relu"},
     "prelu": {"hidden_act": "prelu", "feat_extract_activation": "prelu"},
-    "xielu": {**STABLE, "hidden_act": "xielu", "feat_extract_activation": "xielu"},
+    # Layer norm: squares of squares would leave the range in which 1e-5 means something.
+    "xielu": {**LAYER, **STABLE, "hidden_act": "xielu", "feat_extract_activation": "xielu"},
     "conv_adapter": {"add_adapter": True, "num_adapter_layers": 2},
     "conv_adapter_projected": {
         **LAYER,
