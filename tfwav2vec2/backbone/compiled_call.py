@@ -144,8 +144,11 @@ def _tensorflow_program(model: Any, shape: tuple[int, int], flags: dict[str, boo
     signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec(shape[:1], tf.int32)]
 
     @tf.function(jit_compile=True, autograph=False, input_signature=signature)
-    def program(waveform: Any, lengths: Any) -> Any:
+    def evaluate(waveform: Any, lengths: Any) -> Any:
         return model(_inputs(waveform, lengths), training=False, return_dict=True, **flags)
+
+    # Called as a tf.function, the programs of several buckets would count as one that is retraced too often.
+    program = evaluate.get_concrete_function()
 
     def run(waveform: Any, lengths: Any, pad_rows: int, pad_samples: int) -> Any:
         # tf.pad rather than numpy's, so that a gradient tape sees through it.
