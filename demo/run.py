@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.spoken_digits.word_errors import WordErrors, word_errors
-from tfwav2vec2.cli.quiet import quiet_imports
+from tfwav2vec2.cli.quiet import import_models
 
 CLIPS = Path(__file__).parent / "clips"
 SETS = {
@@ -60,8 +60,7 @@ def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> No
 
 def main() -> None:
     """Run the demo; without the embedded model, say so and end with status 1."""
-    with quiet_imports():
-        import tfwav2vec2.heads.ctc  # noqa: F401  # brings TensorFlow with it
+    import_models()
     from tfwav2vec2 import Transcriber
 
     try:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.backbone.conftest import to_numpy
 from tests.parity.conftest import Pair, make_pair, torch
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.key_map import is_transposed, torch_keys
@@ -36,10 +37,6 @@ LABELS = np.array([[5, 6, 6, 7, 8, 20, 31], [9, 4, 10, -100, -100, -100, -100]])
 @pytest.fixture(scope="module", params=SIZES)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(tmp_path_factory.mktemp(request.param), **SIZES[request.param])
-
-
-def to_numpy(tensor: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def test_logits_and_hidden_states(pair: Pair, speech: tuple[np.ndarray, np.ndarray]) -> None:

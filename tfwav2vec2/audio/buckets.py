@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-SAMPLE_RATE = 16_000
+from tfwav2vec2.audio import SAMPLE_RATE
 
 # Seconds. Each step is at most a fifth more than the one before, so that from 1 s on a clip is padded by at most 20 %,
 # and the round numbers, where many corpora cut their clips, cost nothing.

@@ -15,7 +15,8 @@ import numpy as np
 import soundfile
 import soxr
 
-SAMPLE_RATE = 16_000
+from tfwav2vec2.audio import SAMPLE_RATE
+
 """The rate, in Hz, of the audio that wav2vec 2.0 models were trained on."""
 
 AUDIO_SUFFIXES = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -32,3 +33,9 @@ def quiet_imports() -> Iterator[None]:
     finally:
         os.dup2(kept, STDERR)
         os.close(kept)
+
+
+def import_models() -> None:
+    """Import the models, and with them TensorFlow, without its notes."""
+    with quiet_imports():
+        importlib.import_module("tfwav2vec2.heads.ctc")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfwav2vec2.cli.quiet import quiet_imports
+from tfwav2vec2.cli.quiet import import_models
 from tfwav2vec2.cli.recordings import Recording, find_recordings, output_paths
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def _open(model: str | None, batch_size: int) -> Transcriber:
     if model is None:
         click.echo(DIGITS_ONLY, err=True)
     try:
-        with quiet_imports():
-            import tfwav2vec2.heads.ctc  # noqa: F401  # brings TensorFlow with it
+        import_models()
         from tfwav2vec2.transcription.transcriber import Transcriber
 
         return Transcriber.from_pretrained(model, batch_size=batch_size)
