@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,17 @@ class Checkpoint(ABC):
     """An open checkpoint; a context manager that closes it.
 
     Only one tensor at a time is held in memory, so that opening a model costs little more than the model.
+
+    Attributes:
+        path: the file.
+        shapes: the shape of each tensor in torch's layout, by torch key.
+        config_fields: the configuration that the file itself describes, as the fields of ``Wav2Vec2Config``; None
+            where it describes none.
+        vocabulary: the id of each symbol, where the file brings its dictionary; None where it does not.
     """
+
+    config_fields: dict[str, Any] | None = None
+    vocabulary: dict[str, int] | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,6 +44,10 @@ class Checkpoint(ABC):
         Raises:
             CheckpointError: where the file is damaged or holds the tensor in a dtype that is not supported.
         """
+
+    def dtype(self, key: str) -> np.dtype:
+        """The dtype that :meth:`read` gives the tensor. Readers that know it beforehand need not read the tensor."""
+        return self.read(key).dtype
 
     @abstractmethod
     def close(self) -> None:
