@@ -27,7 +27,11 @@ ARRAYS = {
 
 def read_all(path: Path) -> dict[str, np.ndarray]:
     with open_checkpoint(path) as checkpoint:
-        return {key: checkpoint.read(key) for key in checkpoint.shapes}
+        tensors = {key: checkpoint.read(key) for key in checkpoint.shapes}
+        assert {key: checkpoint.dtype(key) for key in tensors} == {
+            key: array.dtype for key, array in tensors.items()
+        }
+        return tensors
 
 
 def assert_same(tensors: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:

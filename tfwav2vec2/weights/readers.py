@@ -69,6 +69,10 @@ class ShardedCheckpoint(Checkpoint):
         """The tensor with this key, from the file that holds it."""
         return self._shards[self._homes[key]].read(key)
 
+    def dtype(self, key: str) -> np.dtype:
+        """The dtype of the tensor with this key."""
+        return self._shards[self._homes[key]].dtype(key)
+
     def close(self) -> None:
         """Close every file."""
         for shard in self._shards.values():

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401  # makes bfloat16 a dtype that numpy knows
+import ml_dtypes
 import numpy as np
 from safetensors import safe_open
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError, damage_reported
 
-_DTYPES = frozenset(
-    ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
-)
+# The format's words for dtypes. Those that are younger (8 bits and fewer for a float) no wav2vec 2.0 model has.
+DTYPES: dict[str, np.dtype] = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16),
+    "I8": np.dtype(np.int8),
+    "U64": np.dtype(np.uint64),
+    "U32": np.dtype(np.uint32),
+    "U16": np.dtype(np.uint16),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
 
 
 class SafetensorsCheckpoint(Checkpoint):
@@ -29,12 +42,17 @@ class SafetensorsCheckpoint(Checkpoint):
 
     def read(self, key: str) -> np.ndarray:
         """The tensor with this key."""
-        if self._dtypes[key] not in _DTYPES:
+        self.dtype(key)
+        with damage_reported(self.path):
+            return self._file.get_tensor(key)
+
+    def dtype(self, key: str) -> np.dtype:
+        """The dtype of the tensor with this key."""
+        if self._dtypes[key] not in DTYPES:
             raise CheckpointError(
                 f"{self.path} holds {key} as {self._dtypes[key]}; save the model in float32, float16 or bfloat16"
             )
-        with damage_reported(self.path):
-            return self._file.get_tensor(key)
+        return DTYPES[self._dtypes[key]]
 
     def close(self) -> None:
         """Close the file."""

@@ -69,6 +69,10 @@ class TorchCheckpoint(Checkpoint):
         # Two tensors may share a storage; two variables must not.
         return view.copy()
 
+    def dtype(self, key: str) -> np.dtype:
+        """The dtype of the tensor with this key."""
+        return self._tensors[key].dtype
+
     def close(self) -> None:
         """Close the file."""
         self._cached = None
