@@ -107,6 +107,10 @@ class ModelOutput(TensorDict):
     fields: ClassVar[tuple[str, ...]] = ()
     unpositioned: ClassVar[frozenset[str]] = frozenset({"frame_lengths"})
 
+    # Fields without an axis of frames: one value for each row, or one for the whole batch.
+    per_row: ClassVar[frozenset[str]] = frozenset({"frame_lengths"})
+    per_batch: ClassVar[frozenset[str]] = frozenset({"loss"})
+
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, (int, slice)):
             return self.to_tuple()[key]
@@ -149,3 +153,57 @@ class CausalLMOutput(ModelOutput):
     """
 
     fields = ("loss", "logits", "hidden_states", "attentions", "frame_lengths")
+
+
+class SequenceClassifierOutput(ModelOutput):
+    """A classifier's output for whole clips (reference: ``SequenceClassifierOutput``).
+
+    ``loss`` when labels were given, ``logits`` (batch, num_labels), ``hidden_states`` and ``attentions`` when asked
+    for, ``frame_lengths`` (batch,).
+    """
+
+    fields = ("loss", "logits", "hidden_states", "attentions", "frame_lengths")
+    per_row = ModelOutput.per_row | {"logits"}
+
+
+class TokenClassifierOutput(ModelOutput):
+    """A classifier's output for every frame (reference: ``TokenClassifierOutput``).
+
+    ``loss`` when labels were given, ``logits`` (batch, frames, num_labels), ``hidden_states`` and ``attentions`` when
+    asked for, ``frame_lengths`` (batch,).
+    """
+
+    fields = ("loss", "logits", "hidden_states", "attentions", "frame_lengths")
+
+
+class XVectorOutput(ModelOutput):
+    """The speaker head's output (reference: ``XVectorOutput``).
+
+    ``loss`` when labels were given, ``logits`` and ``embeddings`` (batch, xvector_output_dim), ``hidden_states`` and
+    ``attentions`` when asked for, ``frame_lengths`` (batch,) of the encoder.
+    """
+
+    fields = ("loss", "logits", "embeddings", "hidden_states", "attentions", "frame_lengths")
+    per_row = ModelOutput.per_row | {"logits", "embeddings"}
+
+
+class Wav2Vec2ForPreTrainingOutput(ModelOutput):
+    """The pretraining head's output (reference: ``Wav2Vec2ForPreTrainingOutput``).
+
+    ``loss`` when there are negatives; ``projected_states`` and ``projected_quantized_states``
+    (batch, frames, proj_codevector_dim); ``codevector_perplexity``, a number for the whole batch; ``hidden_states`` and
+    ``attentions`` when asked for; ``contrastive_loss`` and ``diversity_loss`` beside the loss; ``frame_lengths`` (batch,).
+    """
+
+    fields = (
+        "loss",
+        "projected_states",
+        "projected_quantized_states",
+        "codevector_perplexity",
+        "hidden_states",
+        "attentions",
+        "contrastive_loss",
+        "diversity_loss",
+        "frame_lengths",
+    )
+    per_batch = ModelOutput.per_batch | {"codevector_perplexity", "contrastive_loss", "diversity_loss"}

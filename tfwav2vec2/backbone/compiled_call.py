@@ -20,6 +20,9 @@ from tfwav2vec2.outputs import ModelOutput
 
 JitCompile = bool | Literal["auto"]
 
+# The torch backend runs every call as it comes.
+_COMPILING_BACKENDS = ("tensorflow", "jax")
+
 # On the CPU a program costs about 6 s to compile and saves about a fifth of a call, so one is made for a bucket that
 # is seen this often (benchmarks/base_speed.py, benchmarks/cold_start.py).
 CALLS_BEFORE_COMPILING_ON_CPU = 3
@@ -41,6 +44,8 @@ class CallSettings:
 
     def compiles(self, key: tuple[Any, ...]) -> bool:
         """Whether this call of the bucket ``key`` runs a compiled program; counts the call."""
+        if keras.backend.backend() not in _COMPILING_BACKENDS:
+            return False
         if self.jit_compile != "auto":
             return bool(self.jit_compile)
         self.calls[key] = self.calls.get(key, 0) + 1
@@ -77,7 +82,7 @@ def _compiles_at_once() -> bool:
 
 
 def is_concrete(*tensors: Any) -> bool:
-    """Whether the call is outside any trace, on a backend that compiles, with values rather than symbols."""
+    """Whether the call is outside any trace, with values rather than symbols."""
     backend = keras.backend.backend()
     if any(isinstance(tensor, keras.KerasTensor) for tensor in tensors):
         return False
@@ -89,7 +94,7 @@ def is_concrete(*tensors: Any) -> bool:
         import jax
 
         return not any(isinstance(tensor, jax.core.Tracer) for tensor in tensors)
-    return False
+    return True
 
 
 def call_bucketed(
@@ -193,16 +198,18 @@ def _crop(model: Any, output: ModelOutput, rows: int, samples: int) -> ModelOutp
     """The rows and frames that an unpadded call would have given."""
     frames = frame_lengths(model.config, samples)
     last = adapter_lengths(model.config, frames)
-    sizes = {"last_hidden_state": last, "logits": last, "extract_features": frames}
+    sizes = {"last_hidden_state": last, "logits": last}
 
     def crop(name: str, tensor: Any) -> Any:
-        if name == "frame_lengths":
+        if name in output.per_batch:
+            return tensor
+        if name in output.per_row:
             return _slice(tensor, (rows,))
         if name == "attentions":
             return tuple(_slice(item, (rows, item.shape[1], frames, frames)) for item in tensor)
         if name == "hidden_states":
             return tuple(_slice(item, (rows, frames)) for item in tensor)
-        return _slice(tensor, (rows, sizes[name]))
+        return _slice(tensor, (rows, sizes.get(name, frames)))
 
     return type(output)((name, crop(name, tensor)) for name, tensor in output.items())
 

@@ -12,20 +12,14 @@ from tfwav2vec2.backbone.trainable_activations import TRAINABLE_ACTIVATIONS
 from tfwav2vec2.config import Wav2Vec2Config
 
 
-class ConfiguredLayer(keras.layers.Layer):
-    """A layer made from a :class:`Wav2Vec2Config`, which makes its parts and their weights when it is constructed.
+class PartMaker:
+    """Gives a layer or model with a configuration the means to make its parts, each with its own dtype policy."""
 
-    Weights that exist from the start need no dummy call before a checkpoint is read, and a ``.keras`` file can never
-    be loaded into a half-built model.
-    """
-
-    def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config
-        self.built = True
+    config: Wav2Vec2Config
+    dtype_policy: Any
 
     def make_part(self, layer_class: type[keras.layers.Layer], *args: Any, **kwargs: Any) -> Any:
-        """Make a sub-layer with this layer's dtype policy."""
+        """Make a sub-layer with the dtype policy of what it belongs to."""
         return layer_class(*args, dtype=self.dtype_policy, **kwargs)
 
     def make_dense(
@@ -65,6 +59,19 @@ class ConfiguredLayer(keras.layers.Layer):
         if function in TRAINABLE_ACTIVATIONS:
             return self.make_part(TRAINABLE_ACTIVATIONS[function], name=name)
         return activation(function)
+
+
+class ConfiguredLayer(PartMaker, keras.layers.Layer):
+    """A layer made from a :class:`Wav2Vec2Config`, which makes its parts and their weights when it is constructed.
+
+    Weights that exist from the start need no dummy call before a checkpoint is read, and a ``.keras`` file can never
+    be loaded into a half-built model.
+    """
+
+    def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.built = True
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor as plain data."""

@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
 from tfwav2vec2.audio.buckets import Buckets
@@ -21,6 +20,7 @@ from tfwav2vec2.backbone.compiled_call import (
     is_concrete,
     settings_of,
 )
+from tfwav2vec2.backbone.layers import PartMaker
 from tfwav2vec2.backbone.lengths import adapter_lengths, frame_lengths, shortest_clip
 from tfwav2vec2.backbone.prediction import predict_batches
 from tfwav2vec2.config import Wav2Vec2Config
@@ -40,10 +40,14 @@ class Inputs:
     input_values: Any
     attention_mask: Any = None
     mask_time_indices: Any = None
+    sampled_negative_indices: Any = None
     labels: Any = None
     output_attentions: bool | None = None
     output_hidden_states: bool | None = None
     return_dict: bool | None = None
+
+    # What belongs to one shape of the frames, so that no bucket fits it.
+    explicit_fields: ClassVar[tuple[str, ...]] = ("mask_time_indices", "sampled_negative_indices", "labels")
 
     @classmethod
     def of(cls, input_values: Any, **others: Any) -> Inputs:
@@ -93,7 +97,7 @@ class Inputs:
         check_shape(config, self.input_values)
         if self.attention_mask is None:
             return
-        mask = np.asarray(self.attention_mask).astype(bool)
+        mask = ops.convert_to_numpy(self.attention_mask).astype(bool)
         if mask.shape != tuple(self.input_values.shape):
             raise ValueError(
                 f"attention_mask has the shape {mask.shape}, input_values {tuple(self.input_values.shape)}; "
@@ -106,8 +110,13 @@ class Inputs:
 
     def tensors(self) -> dict[str, Any]:
         """The arguments that are tensors, those that were given."""
-        names = ("input_values", "attention_mask", "mask_time_indices", "labels")
+        names = ("input_values", "attention_mask", *self.explicit_fields)
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing beside the waveform and its mask."""
+        return all(getattr(self, name) is None for name in self.explicit_fields)
 
     def waveform_and_lengths(self, *, silence_padding: bool) -> tuple[Any, Any]:
         """The waveform (batch, samples) and the valid samples of each row, the padding replaced by zeros if asked."""
@@ -131,7 +140,7 @@ def check_shape(config: Wav2Vec2Config, waveform: Any) -> None:
         )
 
 
-class TFWav2Vec2PreTrainedModel(PretrainedModel, keras.Model):
+class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, keras.Model):
     """The base of every model: a configuration, and weights that come from and go to the hub.
 
     Reference: ``Wav2Vec2PreTrainedModel``.
@@ -168,8 +177,7 @@ class TFWav2Vec2PreTrainedModel(PretrainedModel, keras.Model):
             "output_attentions": inputs.wants_attentions(self.config),
             "output_hidden_states": inputs.wants_hidden_states(self.config),
         }
-        plain = inputs.labels is None and inputs.mask_time_indices is None
-        if plain and self._padding_is_neutral():
+        if inputs.is_plain and self._padding_is_neutral():
             rows, samples = waveform.shape
             output = call_bucketed(self, waveform, inputs.sample_lengths(), rows, samples, flags)
         else:

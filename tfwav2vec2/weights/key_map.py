@@ -40,7 +40,11 @@ TABLE = (
     Rule("gamma", ("weight",)),
     Rule("beta", ("bias",)),
     Rule("bias", ("bias",)),
-    Rule("masked_spec_embed", ("masked_spec_embed",)),
+    # Weights that are no layer's: they stand as torch has them.
+    *(
+        Rule(name, (name,))
+        for name in ("masked_spec_embed", "layer_weights", "quantizer.codevectors", "objective.weight")
+    ),
 )
 
 # Read only where SpecAugment hides frames in training: published models that were never masked lack it.
