@@ -16,7 +16,13 @@ from types import ModuleType
 from typing import Any
 
 # The modules whose import registers every serializable class.
-_HOMES = ("tfwav2vec2.backbone.wav2vec2", "tfwav2vec2.heads.ctc")
+_HOMES = (
+    "tfwav2vec2.backbone.wav2vec2",
+    "tfwav2vec2.heads.ctc",
+    "tfwav2vec2.heads.sequence_classification",
+    "tfwav2vec2.heads.audio_frame_classification",
+    "tfwav2vec2.heads.xvector",
+)
 
 
 def register_with_keras() -> None:

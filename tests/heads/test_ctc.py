@@ -43,7 +43,8 @@ def test_output_answers_to_attribute_key_and_position(tiny_model: MakeModel) -> 
     assert list(output) == ["logits", "frame_lengths"]
     (logits,) = model(WAVEFORM, attention_mask=MASK, return_dict=False)
     np.testing.assert_array_equal(to_numpy(logits), to_numpy(output.logits))
-    loss, logits = model(WAVEFORM, MASK, None, LABELS, return_dict=False)
+    # By position, in the reference's order: attentions, hidden states, return_dict, labels.
+    loss, logits = model(WAVEFORM, MASK, None, None, False, LABELS)
     assert loss.shape == ()
     with pytest.raises(AttributeError, match="no field 'logit'"):
         _ = output.logit

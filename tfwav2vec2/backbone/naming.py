@@ -12,7 +12,9 @@ import keras
 
 
 def _walk(owner: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
-    for name, value in vars(owner).items():
+    # On the torch backend layers are torch modules, which keep their parts apart from their other attributes.
+    members = vars(owner) | vars(owner).get("_modules", {})
+    for name, value in members.items():
         if name.startswith("_"):
             # Dense keeps its kernel, and every layer its bookkeeping lists, under private names.
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import keras
@@ -58,10 +58,10 @@ class Inputs:
         """
         if not isinstance(input_values, Mapping):
             return cls(input_values, **others)
-        unknown = set(input_values) - set(cls.__dataclass_fields__)
-        if unknown or "input_values" not in input_values:
+        names = [field.name for field in fields(cls)]
+        if set(input_values) - set(names) or "input_values" not in input_values:
             raise ValueError(
-                f"A model takes a dictionary with input_values and perhaps {', '.join(list(cls.__dataclass_fields__)[1:])}; "
+                f"A model takes a dictionary with input_values and perhaps {', '.join(names[1:])}; "
                 f"got {', '.join(map(repr, input_values))}"
             )
         given = {name: value for name, value in others.items() if value is not None}

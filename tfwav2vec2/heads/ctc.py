@@ -29,10 +29,9 @@ class TFWav2Vec2ForCTC(TFWav2Vec2TaskModel):
         super().__init__(config, **kwargs)
         if config.vocab_size is None:
             raise ValueError("A CTC head needs config.vocab_size: the number of labels, the blank among them")
-        width = config.output_hidden_size if config.add_adapter else config.hidden_size
         with keras.name_scope(self.name):
             self.dropout = self.make_part(keras.layers.Dropout, config.final_dropout, name="dropout")
-            self.lm_head = self.make_dense(width, config.vocab_size, "lm_head")
+            self.lm_head = self.make_dense(self.head_width, config.vocab_size, "lm_head")
 
     def call(
         self,

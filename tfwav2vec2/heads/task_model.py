@@ -21,6 +21,11 @@ class TFWav2Vec2TaskModel(TFWav2Vec2PreTrainedModel):
         with keras.name_scope(self.name):
             self.wav2vec2 = TFWav2Vec2Model(config, name="wav2vec2", dtype=self.dtype_policy)
 
+    @property
+    def head_width(self) -> int:
+        """The width of the frames that the head reads."""
+        return self.config.output_hidden_size if self.config.add_adapter else self.config.hidden_size
+
     def task_loss(self, labels: Any, output: ModelOutput) -> Any:
         """The loss, a number, of an output of this model against labels, as the configuration describes it."""
         raise NotImplementedError
