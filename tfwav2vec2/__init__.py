@@ -19,6 +19,10 @@ _HOMES = {
     "ModelOutput": "outputs",
     "Wav2Vec2BaseModelOutput": "outputs",
     "CausalLMOutput": "outputs",
+    "SequenceClassifierOutput": "outputs",
+    "TokenClassifierOutput": "outputs",
+    "XVectorOutput": "outputs",
+    "Wav2Vec2ForPreTrainingOutput": "outputs",
     "BatchFeature": "outputs",
     "BatchEncoding": "outputs",
     # audio and text
@@ -29,8 +33,13 @@ _HOMES = {
     "AddedToken": "language.vocabulary",
     "Wav2Vec2Processor": "processor",
     # models
+    "TFWav2Vec2PreTrainedModel": "backbone.pretrained",
     "TFWav2Vec2Model": "backbone.wav2vec2",
     "TFWav2Vec2ForCTC": "heads.ctc",
+    "TFWav2Vec2ForSequenceClassification": "heads.sequence_classification",
+    "TFWav2Vec2ForAudioFrameClassification": "heads.audio_frame_classification",
+    "TFWav2Vec2ForXVector": "heads.xvector",
+    "TFWav2Vec2ForPreTraining": "heads.pretraining",
     "ctc_loss": "training.losses",
     # doors by task
     "AutoConfig": "auto",
@@ -39,22 +48,49 @@ _HOMES = {
     "AutoProcessor": "auto",
     "AutoModel": "auto",
     "AutoModelForCTC": "auto",
-    "TFAutoModel": "auto",
-    "TFAutoModelForCTC": "auto",
+    "AutoModelForAudioClassification": "auto",
+    "AutoModelForAudioFrameClassification": "auto",
+    "AutoModelForAudioXVector": "auto",
+    "AutoModelForPreTraining": "auto",
     # sound files to text
     "Transcriber": "transcription.transcriber",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+# The reference has every model up to three times, as Wav2Vec2..., TFWav2Vec2... and FlaxWav2Vec2...; here they are one
+# class, which runs on whatever backend Keras has.
+_SAME = {name.removeprefix("TF"): name for name in _HOMES if name.startswith("TF")}
+_SAME |= {f"TF{name}": name for name in _HOMES if name.startswith("AutoModel")}
+_SAME |= {
+    f"{library}{name}": name
+    for library in ("TF", "Flax")
+    for name in ("Wav2Vec2BaseModelOutput", "Wav2Vec2ForPreTrainingOutput")
+}
+_ON_JAX = {f"Flax{name.removeprefix('TF')}": name for name in _HOMES if name.startswith(("TF", "AutoModel"))}
+
+__all__ = ["__version__", *sorted([*_HOMES, *_SAME])]
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
+    if name in _ON_JAX:
+        _require_jax(name)
+    same = _ON_JAX.get(name) or _SAME.get(name, name)
+    home = _HOMES.get(same)
     if home is None:
         raise AttributeError(f"module 'tfwav2vec2' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), same)
     globals()[name] = value
     return value
+
+
+def _require_jax(name: str) -> None:
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise ImportError(
+            f"{name} runs on Keras's JAX backend, and the backend is {backend!r}; set the environment variable "
+            f"KERAS_BACKEND=jax before Keras is imported, or use {_ON_JAX[name]}, the same class"
+        )
 
 
 def __dir__() -> list[str]:

@@ -134,5 +134,25 @@ class AutoModelForCTC(_ModelDoor):
     home, name = "heads.ctc", "TFWav2Vec2ForCTC"
 
 
-TFAutoModel = AutoModel
-TFAutoModelForCTC = AutoModelForCTC
+class AutoModelForAudioClassification(_ModelDoor):
+    """Opens a classifier of clips: :class:`TFWav2Vec2ForSequenceClassification`."""
+
+    home, name = "heads.sequence_classification", "TFWav2Vec2ForSequenceClassification"
+
+
+class AutoModelForAudioFrameClassification(_ModelDoor):
+    """Opens a classifier of frames: :class:`TFWav2Vec2ForAudioFrameClassification`."""
+
+    home, name = "heads.audio_frame_classification", "TFWav2Vec2ForAudioFrameClassification"
+
+
+class AutoModelForAudioXVector(_ModelDoor):
+    """Opens a model of voices: :class:`TFWav2Vec2ForXVector`."""
+
+    home, name = "heads.xvector", "TFWav2Vec2ForXVector"
+
+
+class AutoModelForPreTraining(_ModelDoor):
+    """Opens a model with its quantizer: :class:`TFWav2Vec2ForPreTraining`."""
+
+    home, name = "heads.pretraining", "TFWav2Vec2ForPreTraining"
