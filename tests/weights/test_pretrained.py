@@ -19,6 +19,7 @@ from tfwav2vec2 import TFWav2Vec2ForCTC, TFWav2Vec2Model, Wav2Vec2Config
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.files import read_json, write_json
 from tfwav2vec2.weights.readers import CheckpointError
+from tfwav2vec2.weights.safetensors_writer import write_safetensors
 
 EMBEDDING = "wav2vec2.masked_spec_embed"
 WEIGHT_NORM = "wav2vec2.encoder.pos_conv_embed.conv"
@@ -131,14 +132,14 @@ def test_a_failed_save_changes_nothing(
     before = contents(folder)
     calls = []
 
-    def full_disk(tensors: Any, path: Path, metadata: Any) -> None:
+    def full_disk(path: Path, tensors: Any) -> None:
         calls.append(path)
         if max_shard_size == "5GB" or len(calls) > 2:
             path.write_bytes(b"half")
-            raise RuntimeError("No space left on device")
-        save_file(tensors, path, metadata=metadata)
+            raise OSError("No space left on device")
+        write_safetensors(path, tensors)
 
-    monkeypatch.setattr(writers, "save_file", full_disk)
+    monkeypatch.setattr(writers, "write_safetensors", full_disk)
     with pytest.raises(
         OSError, match=r"failed \(No space left on device\); what it held is untouched"
     ) as caught:

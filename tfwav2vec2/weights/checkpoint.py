@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,25 @@ Shape = tuple[int, ...]
 
 class CheckpointError(OSError):
     """A checkpoint file that cannot be read: the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor that is not in memory: its shape and dtype, and a function that gives its numbers when they are needed."""
+
+    shape: Shape
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """How much room its numbers take."""
+        return self.elements * self.dtype.itemsize
 
 
 class Checkpoint(ABC):
@@ -48,6 +70,10 @@ class Checkpoint(ABC):
     def dtype(self, key: str) -> np.dtype:
         """The dtype that :meth:`read` gives the tensor. Readers that know it beforehand need not read the tensor."""
         return self.read(key).dtype
+
+    def tensor(self, key: str) -> LazyTensor:
+        """The tensor with this key, to be read later."""
+        return LazyTensor(self.shapes[key], self.dtype(key), partial(self.read, key))
 
     @abstractmethod
     def close(self) -> None:

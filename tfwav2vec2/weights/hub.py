@@ -133,12 +133,11 @@ class PretrainedModel(PushToHub):
         if folder.is_file():
             raise NotADirectoryError(f"{folder} is a file; give the name of a folder to save the model in")
         folder.mkdir(parents=True, exist_ok=True)
-        getters, sizes = tensors(self)
         config = copy.deepcopy(self.config)
         config.architectures = [type(self).__name__.removeprefix("TF")]
         # Newer readers take the dtype from here rather than from the file.
         config.dtype = self.variable_dtype
-        write_checkpoint(folder, getters, sizes, max_shard_size, {CONFIG_NAME: config.to_json_string()})
+        write_checkpoint(folder, tensors(self), max_shard_size, {CONFIG_NAME: config.to_json_string()})
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", folder.name), max_shard_size=max_shard_size, **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 
 from tfwav2vec2.backbone.naming import named_variables
-from tfwav2vec2.weights.checkpoint import Checkpoint, Shape
+from tfwav2vec2.weights.checkpoint import Checkpoint, LazyTensor, Shape
 from tfwav2vec2.weights.key_map import is_optional, is_transposed, match, torch_keys
 
 logger = logging.getLogger(__name__)
@@ -105,20 +104,16 @@ def _assign(variable: keras.Variable, tensor: np.ndarray, transposed: bool) -> N
     variable.assign(keras.ops.transpose(value) if transposed else value)
 
 
-def tensors(model: Any) -> tuple[dict[str, Callable[[], np.ndarray]], dict[str, int]]:
-    """A model's variables as torch has them, by torch key: how to get each, and the bytes of each."""
-    variables = {torch_keys(name)[0]: (name, variable) for name, variable in named_variables(model).items()}
-    getters: dict[str, Callable[[], np.ndarray]] = {
-        key: partial(_to_torch, name, variable) for key, (name, variable) in variables.items()
+def tensors(model: Any) -> dict[str, LazyTensor]:
+    """A model's variables as torch has them, by torch key."""
+    return {
+        torch_keys(name)[0]: LazyTensor(
+            _torch_shape(name, variable), np.dtype(variable.dtype), partial(_to_torch, name, variable)
+        )
+        for name, variable in named_variables(model).items()
     }
-    return getters, {key: _bytes(variable) for key, (_, variable) in variables.items()}
 
 
 def _to_torch(name: str, variable: keras.Variable) -> np.ndarray:
     value = keras.ops.convert_to_numpy(variable.value)
-    # The file format takes memory as it lies; ascontiguousarray would give a scalar an axis.
-    return np.asarray(value.T if is_transposed(name) else value, order="C")
-
-
-def _bytes(variable: keras.Variable) -> int:
-    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize
+    return value.T if is_transposed(name) else value

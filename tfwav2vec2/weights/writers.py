@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import save_file
-
+from tfwav2vec2.weights.checkpoint import CheckpointError, LazyTensor
 from tfwav2vec2.weights.files import write_atomically, write_json
+from tfwav2vec2.weights.safetensors_writer import write_safetensors
 
 SAFE_NAME = "model.safetensors"
 SAFE_INDEX_NAME = "model.safetensors.index.json"
 
-# What readers of the hub look at to tell torch's tensor layout from others.
-_METADATA = {"format": "pt"}
 _STALE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-Tensors = Mapping[str, Callable[[], np.ndarray]]
 
 
 def parse_size(size: int | str) -> int:
@@ -39,8 +34,7 @@ def parse_size(size: int | str) -> int:
 
 def write_checkpoint(
     folder: Path,
-    tensors: Tensors,
-    sizes: Mapping[str, int],
+    tensors: Mapping[str, LazyTensor],
     max_shard_size: int | str,
     others: Mapping[str, str],
 ) -> None:
@@ -51,14 +45,14 @@ def write_checkpoint(
 
     Args:
         folder: an existing folder.
-        tensors: torch key and a function that gives the tensor; only one file's tensors are held at a time.
-        sizes: bytes of each tensor.
+        tensors: by torch key; only one is held in memory at a time.
         max_shard_size: what one file may hold; a larger tensor gets a file of its own.
         others: name and content of text files to write beside them.
 
     Raises:
         OSError: where the folder cannot be written to; what it held is untouched.
     """
+    sizes = {key: tensor.bytes for key, tensor in tensors.items()}
     shards = list(_shards(sizes, parse_size(max_shard_size)))
     names = (
         [SAFE_NAME] if len(shards) == 1 else [_shard_name(index, len(shards)) for index in range(len(shards))]
@@ -75,22 +69,19 @@ def write_checkpoint(
                 renames.enter_context(write_atomically(folder / SAFE_INDEX_NAME)), index, sort_keys=True
             )
         for name, keys in zip(names, shards, strict=True):
-            _save(
-                renames.enter_context(write_atomically(folder / name)), {key: tensors[key]() for key in keys}
-            )
+            _save(renames.enter_context(write_atomically(folder / name)), {key: tensors[key] for key in keys})
     written = {*names, *([SAFE_INDEX_NAME] if len(shards) > 1 else [])}
     for path in folder.iterdir():
         if _STALE.fullmatch(path.name) and path.name not in written:
             path.unlink()
 
 
-def _save(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    path.touch()
-    mode = path.stat().st_mode  # as any new file here; the library makes its own readable by its owner alone
+def _save(path: Path, tensors: Mapping[str, LazyTensor]) -> None:
     try:
-        save_file(tensors, path, metadata=_METADATA)
-        path.chmod(mode)
-    except Exception as error:  # the library has its own error for a full disk, which is no OSError
+        write_safetensors(path, tensors)
+    except CheckpointError:
+        raise  # it is the file that the tensors are read from
+    except OSError as error:
         raise OSError(
             f"Writing the weights to {path.parent} failed ({error}); what it held is untouched"
         ) from error
