@@ -12,26 +12,30 @@ from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.task_model import TFWav2Vec2TaskModel
 from tfwav2vec2.outputs import CausalLMOutput, ModelOutput
 from tfwav2vec2.training.losses import ctc_loss
+from tfwav2vec2.weights.language_adapters import LanguageAdapters
 
 # The logit of every letter but the blank in frames that ``predict`` adds.
 _NO_LETTER = -1e4
 
 
 @keras.saving.register_keras_serializable(package="tfwav2vec2")
-class TFWav2Vec2ForCTC(TFWav2Vec2TaskModel):
+class TFWav2Vec2ForCTC(LanguageAdapters, TFWav2Vec2TaskModel):
     """wav2vec 2.0 with a head for connectionist temporal classification (reference: ``Wav2Vec2ForCTC``).
 
     ``compile()`` uses the CTC loss by default, so ``model.compile(); model.fit(dataset)`` trains on batches that are
-    dictionaries with ``labels``, or pairs of inputs and labels.
+    dictionaries with ``labels``, or pairs of inputs and labels. With a ``target_lang`` the adapters and the head of
+    that language are loaded as by :meth:`load_adapter`.
     """
 
-    def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
+    def __init__(self, config: Wav2Vec2Config, target_lang: str | None = None, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         if config.vocab_size is None:
             raise ValueError("A CTC head needs config.vocab_size: the number of labels, the blank among them")
         with keras.name_scope(self.name):
             self.dropout = self.make_part(keras.layers.Dropout, config.final_dropout, name="dropout")
             self.lm_head = self.make_dense(self.head_width, config.vocab_size, "lm_head")
+        if target_lang is not None:
+            self.load_adapter(target_lang)
 
     def call(
         self,

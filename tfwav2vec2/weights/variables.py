@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +22,10 @@ from tfwav2vec2.weights.key_map import is_optional, is_transposed, match, torch_
 
 logger = logging.getLogger(__name__)
 
+# Which variables, by name, another file fills after this one.
+_filled_elsewhere: ContextVar[Callable[[str], bool]] = ContextVar("filled_elsewhere", default=lambda _: False)
+
+_PACKAGE = __name__.partition(".")[0]
 _LENIENT = "pass strict=False to initialise what is missing and leave out what is not expected"
 
 
@@ -31,23 +39,37 @@ class _Problem:
     remedy: str
 
 
+@contextmanager
+def filled_elsewhere(chosen: Callable[[str], bool]) -> Iterator[None]:
+    """Inside, :func:`fill` leaves some variables alone, whatever a checkpoint holds of them or lacks.
+
+    Whoever uses it has to fill them. ``chosen`` tells, for the name of a variable and for the key of a tensor, whether
+    it is one of them.
+    """
+    token = _filled_elsewhere.set(chosen)
+    try:
+        yield
+    finally:
+        _filled_elsewhere.reset(token)
+
+
 def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_sizes: bool) -> list[str]:
     """Assign to a model's variables what a checkpoint holds, once everything has been checked.
 
     Returns:
-        The names of the variables that were left as they were.
+        The names of the variables that were left as they were, without those that are :func:`filled_elsewhere`.
 
     Raises:
         ValueError: for tensors that are missing, not expected (unless ``strict`` is False) or of another shape (unless
             ``ignore_mismatched_sizes``); the message lists them all and no variable has changed.
         CheckpointError: where the file turns out to be damaged.
     """
-    variables = named_variables(model)
-    found = match(variables, checkpoint.shapes)
+    elsewhere = _filled_elsewhere.get()
+    variables = {name: variable for name, variable in named_variables(model).items() if not elsewhere(name)}
+    shapes = {key: shape for key, shape in checkpoint.shapes.items() if not elsewhere(key)}
+    found = match(variables, shapes)
     mismatched = {
-        name: key
-        for name, key in found.pairs.items()
-        if _torch_shape(name, variables[name]) != checkpoint.shapes[key]
+        name: key for name, key in found.pairs.items() if torch_shape(name, variables[name]) != shapes[key]
     }
     harmless = all(map(is_optional, found.missing))
     refused = logging.ERROR if strict else logging.WARNING
@@ -57,7 +79,7 @@ def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_siz
         _Problem(
             "of another shape",
             [
-                f"{key} (file {checkpoint.shapes[key]}, model {_torch_shape(name, variables[name])})"
+                f"{key} (file {shapes[key]}, model {torch_shape(name, variables[name])})"
                 for name, key in mismatched.items()
             ],
             logging.WARNING if ignore_mismatched_sizes else logging.ERROR,
@@ -67,7 +89,7 @@ def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_siz
     _report(checkpoint.path, type(model).__name__, [problem for problem in problems if problem.keys])
     for name, key in found.pairs.items():
         if name not in mismatched:
-            _assign(variables[name], checkpoint.read(key), is_transposed(name))
+            assign(name, variables[name], checkpoint.read(key))
     return [name for name in variables if name not in found.pairs or name in mismatched]
 
 
@@ -87,28 +109,37 @@ def _report(path: Path, model: str, problems: list[_Problem]) -> None:
                 "\n".join([f"The tensors of {path} are not those of {model}", *lines, f"{advice}."])
             )
         case logging.WARNING:
-            # Points at the line that called from_pretrained.
-            warnings.warn(partly, stacklevel=4)
+            warnings.warn(partly, stacklevel=_level_of_the_caller())
         case logging.INFO:
             logger.info(partly)
 
 
-def _torch_shape(name: str, variable: keras.Variable) -> Shape:
+def _level_of_the_caller() -> int:
+    """How far above the function that asks the first line outside this package lies: the one that a warning is for."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}."):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def torch_shape(name: str, variable: keras.Variable) -> Shape:
+    """The shape that a variable has in torch."""
     shape = tuple(variable.shape)
     return shape[::-1] if is_transposed(name) else shape
 
 
-def _assign(variable: keras.Variable, tensor: np.ndarray, transposed: bool) -> None:
+def assign(name: str, variable: keras.Variable, tensor: np.ndarray) -> None:
+    """Give a variable the value of a tensor that is laid out as torch has it."""
     value = keras.ops.convert_to_tensor(tensor.astype(variable.dtype, copy=False))
     # The backend turns matrices round several times faster than numpy does.
-    variable.assign(keras.ops.transpose(value) if transposed else value)
+    variable.assign(keras.ops.transpose(value) if is_transposed(name) else value)
 
 
 def tensors(model: Any) -> dict[str, LazyTensor]:
     """A model's variables as torch has them, by torch key."""
     return {
         torch_keys(name)[0]: LazyTensor(
-            _torch_shape(name, variable), np.dtype(variable.dtype), partial(_to_torch, name, variable)
+            torch_shape(name, variable), np.dtype(variable.dtype), partial(_to_torch, name, variable)
         )
         for name, variable in named_variables(model).items()
     }
