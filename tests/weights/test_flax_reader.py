@@ -59,8 +59,14 @@ def test_reads_one_in_several_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "name"), [("ctc", "TFWav2Vec2ForCTC"), ("model", "TFWav2Vec2Model"), ("pretraining", "TFWav2Vec2Model")]
-)  # fmt: skip
+    ("folder", "name"),
+    [
+        ("ctc", "TFWav2Vec2ForCTC"),
+        ("model", "TFWav2Vec2Model"),
+        ("pretraining", "TFWav2Vec2Model"),
+        ("pretraining", "TFWav2Vec2ForPreTraining"),
+    ],
+)
 def test_a_model_takes_the_same_weights_as_from_the_torch_file(folder: str, name: str) -> None:
     config = Wav2Vec2Config(**json.loads((GOLDENS / folder / "config.json").read_text()))
     with (

@@ -54,7 +54,12 @@ def test_reads_one_in_several_files() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("ctc", "TFWav2Vec2ForCTC"), ("model", "TFWav2Vec2Model"), ("ctc", "TFWav2Vec2Model")],
+    [
+        ("ctc", "TFWav2Vec2ForCTC"),
+        ("model", "TFWav2Vec2Model"),
+        ("ctc", "TFWav2Vec2Model"),
+        ("sequence_classification", "TFWav2Vec2ForSequenceClassification"),
+    ],
 )
 def test_a_model_takes_the_same_weights_as_from_the_torch_file(folder: str, name: str) -> None:
     config = Wav2Vec2Config(**json.loads((GOLDENS / folder / "config.json").read_text()))

@@ -227,7 +227,8 @@ class Hdf5File:
             yield name, header
 
     def _name(self, start: int, room: int) -> str:
-        name, end, _ = self._bytes(start, min(room, MAX_NAME_BYTES, self._size - start)).partition(b"\0")
+        room = max(0, min(room, MAX_NAME_BYTES, self._size - start))
+        name, end, _ = self._bytes(start, room).partition(b"\0")
         if not end or not name or b"/" in name:
             raise ValueError("a name is missing or too long")
         return name.decode()
