@@ -30,7 +30,7 @@ def run(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", [[], ["transcribe"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["transcribe"], ["info"], ["convert"]])
 def test_help_is_quick_and_has_an_example(command):
     seconds = []
     for _ in range(5):
@@ -38,12 +38,12 @@ def test_help_is_quick_and_has_an_example(command):
         result = run(*command, "--help")
         seconds.append(time.perf_counter() - started)
     assert result.returncode == 0
-    assert "Example:" in result.stdout
+    assert "Example" in result.stdout
     # The best of five: other programs on the machine are not this one's fault.
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("command", ["", "transcribe", "info"])
+@pytest.mark.parametrize("command", ["", "transcribe", "info", "convert"])
 def test_help_imports_nothing_heavy(command):
     code = (
         "import sys; from click.testing import CliRunner; from tfwav2vec2.cli.main import cli; "

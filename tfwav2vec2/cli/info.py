@@ -12,13 +12,6 @@ import click
 if TYPE_CHECKING:
     from tfwav2vec2.config import Wav2Vec2Config
 
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-
 # A vocabulary of letters is shown whole; longer ones by their first symbols.
 SHOWN_SYMBOLS = 40
 
@@ -114,16 +107,17 @@ def _optional_json(model: str, filename: str) -> dict[str, Any] | None:
 def _parameters(model: str) -> str:
     """Counted in the headers of the weights' files, here or in the cache, else on the hub."""
     from tfwav2vec2.weights.files import find_file
+    from tfwav2vec2.weights.model_files import FLAX_NAMES, TF_NAMES, TORCH_NAMES
     from tfwav2vec2.weights.readers import open_checkpoint
 
-    for filename in WEIGHTS:
+    for filename in (*TORCH_NAMES, *TF_NAMES, *FLAX_NAMES):
         path = find_file(model, filename, required=False, local_files_only=True)
         if path is not None:
             with open_checkpoint(path) as checkpoint:
                 count = sum(math.prod(shape) for shape in checkpoint.shapes.values())
                 return f"{count:,} in {len(checkpoint.shapes)} tensors"
     if _is_folder(model):
-        return f"no weights ({WEIGHTS[0]})"
+        return f"no weights ({TORCH_NAMES[0]})"
     return _parameters_on_hub(model)
 
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 from tfwav2vec2 import __version__
+from tfwav2vec2.cli.convert import convert
 from tfwav2vec2.cli.info import info
 from tfwav2vec2.cli.transcribe import transcribe
 
@@ -26,6 +27,7 @@ def cli() -> None:
 
 cli.add_command(transcribe)
 cli.add_command(info)
+cli.add_command(convert)
 
 
 def main() -> None:

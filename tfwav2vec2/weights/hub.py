@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,16 +13,17 @@ from typing import Any, Self
 from tfwav2vec2.backbone.initializers import skip_initialization
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.config import CONFIG_NAME, Wav2Vec2Config
-from tfwav2vec2.weights.files import PushToHub, find_file, take_hub_options
-from tfwav2vec2.weights.readers import Checkpoint, open_checkpoint
+from tfwav2vec2.weights.files import PushToHub, take_hub_options
+from tfwav2vec2.weights.model_files import (
+    FLAX_NAMES,
+    TF_NAMES,
+    TORCH_NAMES,
+    WEIGHT_NAMES,
+    open_model_files,
+)
+from tfwav2vec2.weights.readers import open_checkpoint
 from tfwav2vec2.weights.variables import fill, tensors
-from tfwav2vec2.weights.writers import SAFE_INDEX_NAME, SAFE_NAME, write_checkpoint
-
-# In the order in which they are looked for: safetensors before pickles.
-WEIGHT_NAMES = (SAFE_NAME, SAFE_INDEX_NAME, "pytorch_model.bin", "pytorch_model.bin.index.json")
-
-# A new head, or layers added to a pretrained model, make it larger than its file, but never this many times.
-_LARGEST_GROWTH = 8
+from tfwav2vec2.weights.writers import write_checkpoint
 
 
 class PretrainedModel(PushToHub):
@@ -40,16 +40,21 @@ class PretrainedModel(PushToHub):
         strict: bool = True,
         ignore_mismatched_sizes: bool = False,
         dtype: Any = None,
-        from_pt: bool = True,
+        from_pt: bool = False,
+        from_tf: bool = False,
+        from_flax: bool = False,
         **options: Any,
     ) -> Self:
         """The model that a folder or the hub holds, ready to run or to train.
 
-        Read are ``model.safetensors`` or ``pytorch_model.bin``, each in one file or in several with an index. Files of
-        bare models and of models with a head serve either: a bare model takes the backbone of a file with a head.
+        Read are, in this order, ``model.safetensors``, ``pytorch_model.bin``, ``tf_model.h5`` and ``flax_model.msgpack``,
+        each in one file or in several with an index, and ``model.keras``. Files of bare models and of models with a
+        head serve either: a bare model takes the backbone of a file with a head.
 
         Args:
-            name_or_path: a folder, one checkpoint file beside its ``config.json``, or a name on the hub.
+            name_or_path: a folder, a name on the hub, or one file of any kind that
+                :func:`~tfwav2vec2.weights.readers.open_checkpoint` reads, beside its ``config.json`` where it does not
+                describe itself, as those of fairseq, torchaudio and Keras do.
             config: a configuration to use in place of the folder's own, or where to find it.
             strict: whether a tensor that the file lacks, or has too many, is an error. With False what is missing is
                 initialised as in a new model and what is not expected is left out, with a warning that lists both: the
@@ -58,7 +63,7 @@ class PretrainedModel(PushToHub):
             ignore_mismatched_sizes: initialise tensors of another shape as in a new model, with a warning that lists
                 them; otherwise they are an error.
             dtype: dtype or Keras policy of the model, such as ``"mixed_bfloat16"``; Keras's own by default.
-            from_pt: accepted for compatibility; files in torch's layout are the only kind.
+            from_pt, from_tf, from_flax: look for torch's (safetensors among them), TensorFlow's or Flax's files alone.
             options: ``revision``, ``token``, ``cache_dir``, ``local_files_only``, ``force_download`` and ``subfolder``
                 as in :func:`~tfwav2vec2.weights.files.find_file`; all others are fields of the configuration to
                 override, such as ``vocab_size`` or ``ctc_loss_reduction``.
@@ -69,14 +74,13 @@ class PretrainedModel(PushToHub):
             TypeError: for an option that is no field of the configuration.
         """
         hub = take_hub_options(options)
-        file = Path(name_or_path).expanduser()
-        folder = file.parent if file.is_file() else name_or_path
-        config = _configuration(config, folder, hub, options)
-        path = file if file.is_file() else _find_weights(folder, hub)
-        with open_checkpoint(path, lambda name: _find_shard(folder, path, name, hub)) as checkpoint:
-            _check_size(config, checkpoint)
+        names = _weight_names(from_pt, from_tf, from_flax)
+        with open_model_files(name_or_path, config=config, overrides=options, weight_names=names, **hub) as (
+            checkpoint,
+            found,
+        ):
             with skip_initialization(), _collector_paused():
-                model = cls(config, **({} if dtype is None else {"dtype": dtype}))
+                model = cls(found, **({} if dtype is None else {"dtype": dtype}))
             unfilled = fill(model, checkpoint, strict, ignore_mismatched_sizes)
         if unfilled:
             _initialise(model, unfilled)
@@ -88,7 +92,7 @@ class PretrainedModel(PushToHub):
         """Fill this model's variables from one checkpoint file, of any kind that ``from_pretrained`` reads.
 
         Args:
-            path: a ``.safetensors``, ``.bin`` or ``.pt`` file, or the ``.index.json`` of several.
+            path: any that :func:`~tfwav2vec2.weights.readers.open_checkpoint` reads.
             strict: as in :meth:`from_pretrained`; what is missing keeps its present value.
             ignore_mismatched_sizes: as in :meth:`from_pretrained`; tensors of another shape are left out.
 
@@ -96,7 +100,7 @@ class PretrainedModel(PushToHub):
             OSError, ValueError: as in :meth:`from_pretrained`; the model is then unchanged, unless the file turns out
                 to be damaged in the middle.
         """
-        with open_checkpoint(path) as checkpoint:
+        with open_checkpoint(path, config=self.config) as checkpoint:
             fill(self, checkpoint, strict, ignore_mismatched_sizes)
 
     def save_pretrained(
@@ -154,40 +158,13 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _configuration(
-    config: Wav2Vec2Config | str | Path | None,
-    folder: str | Path,
-    hub: dict[str, Any],
-    overrides: dict[str, Any],
-) -> Wav2Vec2Config:
-    if isinstance(config, Wav2Vec2Config):
-        made, unknown = Wav2Vec2Config.from_dict(config.to_dict(), return_unused_kwargs=True, **overrides)
-    else:
-        source = folder if config is None else config
-        made, unknown = Wav2Vec2Config.from_pretrained(source, return_unused_kwargs=True, **hub, **overrides)
-    if unknown:
-        raise TypeError(
-            f"from_pretrained got {', '.join(unknown)}: neither an option of its own nor a field of the configuration; "
-            "check the spelling"
-        )
-    made.name_or_path = folder
-    return made
-
-
-def _find_weights(folder: str | Path, hub: dict[str, Any]) -> Path:
-    for name in WEIGHT_NAMES:
-        path = find_file(folder, name, **hub, required=False)
-        if path is not None:
-            return path
-    raise FileNotFoundError(
-        f"{str(folder)!r} has a {CONFIG_NAME} but no weights: none of {', '.join(WEIGHT_NAMES)}; download or save the "
-        "model again, or check the revision and subfolder"
-    )
-
-
-def _find_shard(folder: str | Path, index: Path, name: str, hub: dict[str, Any]) -> Path:
-    beside = index.with_name(name)
-    return beside if beside.is_file() else find_file(folder, name, **hub)
+def _weight_names(from_pt: bool, from_tf: bool, from_flax: bool) -> tuple[str, ...]:
+    chosen = [
+        names
+        for names, asked in ((TORCH_NAMES, from_pt), (TF_NAMES, from_tf), (FLAX_NAMES, from_flax))
+        if asked
+    ]
+    return tuple(name for names in chosen for name in names) or WEIGHT_NAMES
 
 
 def _initialise(model: Any, names: list[str]) -> None:
@@ -199,28 +176,3 @@ def _initialise(model: Any, names: list[str]) -> None:
     variables = named_variables(model)
     for name in names:
         variables[name].assign(drawn[name])
-
-
-def _check_size(config: Wav2Vec2Config, checkpoint: Checkpoint) -> None:
-    """Refuse a configuration that describes a far larger model than the file holds, before memory is taken for it.
-
-    Raises:
-        ValueError: for such a pair.
-    """
-    hidden, output = config.hidden_size, config.output_hidden_size
-    described = (
-        config.num_hidden_layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
-        + sum(
-            a * b * k
-            for a, b, k in zip([1, *config.conv_dim], config.conv_dim, config.conv_kernel, strict=False)
-        )
-        + config.num_conv_pos_embeddings * hidden**2 // config.num_conv_pos_embedding_groups
-        + (config.vocab_size or 0) * hidden
-        + config.add_adapter * config.num_adapter_layers * 2 * output**2 * config.adapter_kernel_size
-    )
-    held = sum(math.prod(shape) for shape in checkpoint.shapes.values())
-    if described > _LARGEST_GROWTH * held:
-        raise ValueError(
-            f"The configuration describes a model of {described:,} weights or more, and {checkpoint.path} holds {held:,}; "
-            "check that the file and its config.json belong together"
-        )

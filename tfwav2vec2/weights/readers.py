@@ -4,26 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfwav2vec2.weights import flax_reader, h5_reader
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError
 from tfwav2vec2.weights.files import read_json
+from tfwav2vec2.weights.flax_reader import FlaxCheckpoint
+from tfwav2vec2.weights.h5_reader import H5Checkpoint
+from tfwav2vec2.weights.keras_archive import WEIGHTS_SUFFIX, is_keras
 from tfwav2vec2.weights.safetensors_reader import SafetensorsCheckpoint
 from tfwav2vec2.weights.torch_reader import LEGACY_MAGIC, ZIP_MAGIC, TorchCheckpoint
+
+if TYPE_CHECKING:
+    from tfwav2vec2.config import Wav2Vec2Config
 
 __all__ = ["Checkpoint", "CheckpointError", "open_checkpoint"]
 
 _LFS_POINTER = b"version https://git-lfs"
 _PICKLE_MAGIC = b"\x80"
 
+# How an index of several files of another framework names what lies in them.
+_KEYS_OF_INDEX: dict[type[Checkpoint], Callable[[str], str]] = {
+    H5Checkpoint: h5_reader.torch_key,
+    FlaxCheckpoint: flax_reader.torch_key,
+}
 
-def open_checkpoint(path: str | Path, find_shard: Callable[[str], Path] | None = None) -> Checkpoint:
-    """Open a checkpoint: safetensors, torch's ``.bin`` or ``.pt``, or the ``.index.json`` of one in several files.
+
+def open_checkpoint(
+    path: str | Path,
+    find_shard: Callable[[str], Path] | None = None,
+    config: Wav2Vec2Config | None = None,
+) -> Checkpoint:
+    """Open a checkpoint.
+
+    These kinds are read: safetensors; torch's ``.bin`` and ``.pt``, those of fairseq and torchaudio among them;
+    ``tf_model.h5``; ``flax_model.msgpack``; the ``.index.json`` of one in several files; Keras 3's ``.keras`` and
+    ``.weights.h5``.
 
     Args:
         path: the file.
         find_shard: gives the path of a file that the index names; beside the index by default.
+        config: the model's configuration, which only a ``.weights.h5`` file cannot be read without.
 
     Raises:
         CheckpointError: where the file is empty, truncated, damaged, hostile, or no checkpoint at all.
@@ -44,9 +67,30 @@ def open_checkpoint(path: str | Path, find_shard: Callable[[str], Path] | None =
         raise CheckpointError(
             f"{path} is a pointer of Git LFS, not the weights; run `git lfs pull` in its folder"
         )
-    if path.suffix != ".safetensors" and start.startswith((ZIP_MAGIC, LEGACY_MAGIC, _PICKLE_MAGIC)):
-        return TorchCheckpoint(path)
+    if path.suffix != ".safetensors":
+        if h5_reader.is_h5(start):
+            return _open_h5(path, config)
+        if start.startswith((ZIP_MAGIC, LEGACY_MAGIC, _PICKLE_MAGIC)):
+            return _open_torch_or_keras(path)
+        if flax_reader.is_flax(start):
+            return FlaxCheckpoint(path)
     return SafetensorsCheckpoint(path)
+
+
+def _open_h5(path: Path, config: Wav2Vec2Config | None) -> Checkpoint:
+    if not path.name.endswith(WEIGHTS_SUFFIX):
+        return H5Checkpoint(path)
+    from tfwav2vec2.weights.keras_reader import open_weights  # only here is Keras needed to read a file
+
+    return open_weights(path, config)
+
+
+def _open_torch_or_keras(path: Path) -> Checkpoint:
+    if is_keras(path):
+        from tfwav2vec2.weights.keras_reader import open_keras
+
+        return open_keras(path)
+    return TorchCheckpoint(path)
 
 
 class ShardedCheckpoint(Checkpoint):
@@ -59,6 +103,7 @@ class ShardedCheckpoint(Checkpoint):
         try:
             for name in sorted(set(self._homes.values())):
                 self._shards[name] = open_checkpoint(find_shard(name))
+            self._homes = {self._key(name, home): home for name, home in self._homes.items()}
             self._check()
         except BaseException:
             self.close()
@@ -86,6 +131,10 @@ class ShardedCheckpoint(Checkpoint):
                 "the same folder; download or save it again"
             )
         return homes
+
+    def _key(self, name: str, home: str) -> str:
+        to_key = _KEYS_OF_INDEX.get(type(self._shards[home]), str)
+        return to_key(name)
 
     def _check(self) -> None:
         held = {(key, name) for name, shard in self._shards.items() for key in shard.shapes}
