@@ -2,19 +2,24 @@
 
 A pickle is a program for a small stack machine. Python's own machine runs whatever the program names; this one knows
 the few instructions that describe names, numbers and tensors, and refuses every global but torch's words for them.
+The names of :data:`~tfwav2vec2.weights.inert_objects.INERT_NAMES` become inert descriptions; whether the file may bear
+such traces is for its reader to say.
 """
 
 from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfwav2vec2.weights.checkpoint import CheckpointError
+from tfwav2vec2.weights.inert_objects import INERT_NAMES, InertObject
 from tfwav2vec2.weights.torch_tensors import (
     DTYPE_WORD,
     Global,
+    Storage,
     dimensions,
     rebuild,
     rebuild_typed,
@@ -27,6 +32,27 @@ MAX_PICKLE_BYTES = 4 * 2**20
 
 class UnsafePickleError(CheckpointError):
     """A pickle that asks for more than tensors: it may be hostile, and none of it was run."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{path} {what}, which no file of tensors needs; nothing in it was run. If you trust where it comes from, "
+            "save the model's state dict alone, as safetensors"
+        )
+
+
+@dataclass(frozen=True)
+class Pickled:
+    """What a pickle holds.
+
+    Attributes:
+        content: plain data, ``StoredTensor`` and ``InertObject``.
+        storages: every storage that the pickle refers to, by its key in the file.
+        inert: the first name of another library that was met; None in a file of tensors.
+    """
+
+    content: Any
+    storages: dict[str, Storage]
+    inert: str | None
 
 
 class _ForbiddenError(Exception):
@@ -54,6 +80,7 @@ def _set_item(target: Any, key: Any, value: Any) -> None:
 # What may be "called", each with this module's own description in place of torch's code.
 _CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
+    "collections.defaultdict": lambda *_: {},
     "torch.Size": lambda values: dimensions(tuple(values)),
     "torch._utils._rebuild_tensor": rebuild,
     "torch._utils._rebuild_tensor_v2": rebuild,
@@ -93,13 +120,16 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.storages: dict[str, Storage] = {}
+        self.inert: str | None = None
+        self._items_left = MAX_PICKLE_BYTES
 
-    def run(self, stream: BinaryIO) -> Any:
+    def run(self, stream: BinaryIO) -> Pickled:
         # genops takes instructions apart and runs none; it reads no further than the pickle's end.
         for opcode, argument, _ in pickletools.genops(stream):
             self._step(opcode.name, argument)
         (result,) = self.stack
-        return result
+        return Pickled(result, self.storages, self.inert)
 
     def _step(self, name: str, argument: Any) -> None:
         stack = self.stack
@@ -135,20 +165,24 @@ class _Machine:
         elif name in ("GET", "BINGET", "LONG_BINGET"):
             stack.append(self.memo[argument])
         elif name == "GLOBAL":
-            stack.append(_known(argument.replace(" ", ".", 1)))
+            stack.append(self._known(argument.replace(" ", ".", 1)))
         elif name == "STACK_GLOBAL":
             attribute, module = stack.pop(), stack.pop()
-            stack.append(_known(f"{module}.{attribute}" if isinstance(module, str) else "?"))
-        elif name == "REDUCE":
+            stack.append(self._known(f"{module}.{attribute}" if isinstance(module, str) else "?"))
+        elif name in ("REDUCE", "NEWOBJ"):
             arguments, function = stack.pop(), stack.pop()
-            stack.append(_call(function, arguments))
+            stack.append(self._call(function, arguments, new=name == "NEWOBJ"))
         elif name == "BUILD":
+            state = stack.pop()
+            if isinstance(stack[-1], InertObject):
+                stack[-1].state = state
             # The state of a state dict: notes on the versions of torch's modules, of no use here.
-            stack.pop()
-            if not isinstance(stack[-1], dict):
+            elif not isinstance(stack[-1], dict):
                 raise ValueError("only a dictionary can have a state")
         elif name == "BINPERSID":
-            stack.append(storage_of(stack.pop()))
+            storage = storage_of(stack.pop())
+            self.storages.setdefault(storage.key, storage)
+            stack.append(storage)
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise _ForbiddenError(f"uses the pickle instruction {name}")
 
@@ -158,32 +192,39 @@ class _Machine:
             items.append(item)
         return items[::-1]
 
+    def _known(self, name: str) -> Global:
+        if name in INERT_NAMES:
+            self.inert = self.inert or name
+        elif name not in _CALLS and not DTYPE_WORD.fullmatch(name):
+            raise _ForbiddenError(f"asks for {name[:100]!r}")
+        return Global(name)
 
-def _known(name: str) -> Global:
-    if name not in _CALLS and not DTYPE_WORD.fullmatch(name):
-        raise _ForbiddenError(f"asks for {name[:100]!r}")
-    return Global(name)
+    def _call(self, function: Any, arguments: Any, new: bool) -> Any:
+        if not isinstance(function, Global) or not isinstance(arguments, tuple):
+            raise _ForbiddenError("calls what is no function of torch's")
+        if function.name in INERT_NAMES:
+            return InertObject(function.name, arguments)
+        if new or function.name not in _CALLS:
+            raise _ForbiddenError("calls what is no function of torch's")
+        # An honest pickle spends at least a byte on each item that it hands over; others hand over the same again and again.
+        self._items_left -= sum(
+            len(argument) for argument in arguments if isinstance(argument, (list, tuple))
+        )
+        if self._items_left < 0:
+            raise ValueError("it hands over more items than it holds")
+        return _CALLS[function.name](*arguments)
 
 
-def _call(function: Any, arguments: Any) -> Any:
-    if not isinstance(function, Global) or function.name not in _CALLS or not isinstance(arguments, tuple):
-        raise _ForbiddenError("calls what is no function of torch's")
-    return _CALLS[function.name](*arguments)
-
-
-def read_pickle(stream: BinaryIO, path: Path) -> Any:
-    """Read one pickle of the file ``path`` as plain data and :class:`~tfwav2vec2.weights.torch_tensors.StoredTensor`; the stream ends up just behind it.
+def read_pickle(stream: BinaryIO, path: Path) -> Pickled:
+    """Read one pickle of the file ``path`` as data; the stream ends up just behind it.
 
     The stream has to end within ``MAX_PICKLE_BYTES``.
 
     Raises:
-        UnsafePickleError: for a global or an instruction that has no place among tensors.
+        UnsafePickleError: for a global or an instruction that has no place in a checkpoint.
         Exception: of many kinds, for a damaged pickle (see ``damage_reported``).
     """
     try:
         return _Machine().run(stream)
     except _ForbiddenError as error:
-        raise UnsafePickleError(
-            f"{path} {error}, which no file of tensors needs; nothing in it was run. If you trust where it comes from, "
-            "save the model's state dict alone, as safetensors"
-        ) from None
+        raise UnsafePickleError(path, str(error)) from None

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError, damage_reported
-from tfwav2vec2.weights.torch_pickle import MAX_PICKLE_BYTES, read_pickle
+from tfwav2vec2.weights.torch_pickle import MAX_PICKLE_BYTES, Pickled, UnsafePickleError, read_pickle
 from tfwav2vec2.weights.torch_tensors import StoredTensor
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -37,7 +37,11 @@ class _Block:
 
 
 class TorchCheckpoint(Checkpoint):
-    """A state dict in a file that ``torch.save`` wrote."""
+    """A state dict in a file that ``torch.save`` wrote, alone or as fairseq keeps it.
+
+    Attributes:
+        training: what a fairseq file holds beside the state dict, as inert data; None where the file is no such file.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -48,8 +52,9 @@ class TorchCheckpoint(Checkpoint):
             with damage_reported(path):
                 zipped = self._file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
                 self._file.seek(0)
-                content, self._blocks = self._open_zip() if zipped else self._open_legacy()
-                self._tensors = self._state_dict(content)
+                pickled, self._blocks = self._open_zip() if zipped else self._open_legacy()
+                state, self.training = self._parts(pickled)
+                self._tensors = self._state_dict(state)
         except BaseException:
             self._file.close()
             raise
@@ -91,6 +96,16 @@ class TorchCheckpoint(Checkpoint):
             self._cached = (block, content)
         return self._cached[1]
 
+    def _parts(self, pickled: Pickled) -> tuple[Any, dict[Any, Any] | None]:
+        """The state dict, and what fairseq keeps beside it. Traces of other libraries are for fairseq's files alone."""
+        content = pickled.content
+        described = isinstance(content, dict) and not {"args", "cfg"}.isdisjoint(content)
+        if described and isinstance(content.get("model"), dict):
+            return content["model"], {name: value for name, value in content.items() if name != "model"}
+        if pickled.inert is not None:
+            raise UnsafePickleError(self.path, f"asks for {pickled.inert!r}")
+        return content, None
+
     def _state_dict(self, content: Any) -> dict[str, StoredTensor]:
         """Check that the pickle held tensors by name and nothing else, and that each lies inside its storage."""
         if not isinstance(content, dict):
@@ -105,7 +120,7 @@ class TorchCheckpoint(Checkpoint):
                 raise ValueError(f"the tensor {key[:100]!r} reaches past the end of its storage")
         return content
 
-    def _open_zip(self) -> tuple[Any, dict[str, _Block]]:
+    def _open_zip(self) -> tuple[Pickled, dict[str, _Block]]:
         archive = zipfile.ZipFile(self._file)
         entries = {entry.filename: entry for entry in archive.infolist()}
         roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
@@ -142,37 +157,29 @@ class TorchCheckpoint(Checkpoint):
             raise ValueError(f"its {entry.filename[:100]!r} has more than {limit} bytes")
         return self._storage(block).tobytes()
 
-    def _open_legacy(self) -> tuple[Any, dict[str, _Block]]:
+    def _open_legacy(self) -> tuple[Pickled, dict[str, _Block]]:
         stream: Any = _Limited(self._file, MAX_PICKLE_BYTES)
         if (
             stream.read(len(LEGACY_MAGIC)) != LEGACY_MAGIC
-            or read_pickle(stream, self.path) != _LEGACY_VERSION
+            or read_pickle(stream, self.path).content != _LEGACY_VERSION
         ):
             raise ValueError("it is neither a zip archive nor a file in torch's old format")
-        if not read_pickle(stream, self.path)["little_endian"]:
+        if not read_pickle(stream, self.path).content["little_endian"]:
             raise CheckpointError(
                 f"{self.path} was written on a big-endian machine; save it as safetensors there"
             )
-        content = read_pickle(stream, self.path)
-        keys = read_pickle(stream, self.path)
-        itemsizes = {
-            tensor.storage.key: tensor.storage.dtype.itemsize for tensor in self._tensors_of(content)
-        }
+        pickled = read_pickle(stream, self.path)
+        keys = read_pickle(stream, self.path).content
         blocks = {}
         start = self._file.tell()
         for key in keys:
             self._file.seek(start)
             (count,) = struct.unpack("<q", self._file.read(8))
-            blocks[key] = _Block(start + 8, count * itemsizes[key])
+            blocks[key] = _Block(start + 8, count * pickled.storages[key].dtype.itemsize)
             start += 8 + blocks[key].size
             if count < 0 or start > self._size:
                 raise ValueError("the file ends inside a tensor")
-        return content, blocks
-
-    @staticmethod
-    def _tensors_of(content: Any) -> list[StoredTensor]:
-        values = content.values() if isinstance(content, dict) else []
-        return [value for value in values if isinstance(value, StoredTensor)]
+        return pickled, blocks
 
 
 class _Limited:
