@@ -35,6 +35,11 @@ DIGITS_ONLY = (
     help="A model on the hub or in a folder. Without it, the embedded one: English digits only.",
 )
 @click.option(
+    "--language",
+    metavar="CODE",
+    help="The language that is spoken, for a multilingual model such as facebook/mms-1b-all: eng, fra, ... (ISO 639-3).",
+)
+@click.option(
     "--format",
     "layout",
     type=click.Choice(["text", "json"]),
@@ -61,6 +66,7 @@ def transcribe(
     context: click.Context,
     inputs: tuple[Path, ...],
     model: str | None,
+    language: str | None,
     layout: str,
     output: Path | None,
     batch_size: int,
@@ -79,7 +85,7 @@ def transcribe(
         context.exit(1)
     bare = layout == "text" and (output is not None or (len(inputs) == 1 and not inputs[0].is_dir()))
     started = time.perf_counter()
-    transcriber = _open(model, batch_size)
+    transcriber = _open(model, language, batch_size)
     opened = time.perf_counter()
     failed, seconds = len(problems), 0.0
     for recording, transcript in _with_progress(transcriber, recordings):
@@ -109,14 +115,16 @@ def _targets(recordings: Iterable[Recording], output: Path | None, layout: str) 
         raise click.UsageError(str(error)) from None
 
 
-def _open(model: str | None, batch_size: int) -> Transcriber:
+def _open(model: str | None, language: str | None, batch_size: int) -> Transcriber:
+    if model is None and language is not None:
+        raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
     if model is None:
         click.echo(DIGITS_ONLY, err=True)
     try:
         import_models()
         from tfwav2vec2.transcription.transcriber import Transcriber
 
-        return Transcriber.from_pretrained(model, batch_size=batch_size)
+        return Transcriber.from_pretrained(model, batch_size=batch_size, language=language)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise click.ClickException(str(error)) from error
 

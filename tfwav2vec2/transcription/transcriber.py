@@ -55,28 +55,34 @@ class Transcriber:
             padded; on an accelerator more pay.
 
     Raises:
-        ValueError: where the processor's vocabulary does not fit the model's head.
+        ValueError: where the processor's vocabulary does not fit the model's head, or is another language's.
     """
 
     def __init__(self, model: Any, processor: Any, *, batch_size: int = 1) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number from 1 on; got {batch_size!r}")
-        check_vocabulary(processor.tokenizer, model.config)
         self.model = model
         self.processor = processor
+        self._check_language()
         self.batch_size = batch_size
         self._extractor = copy.copy(processor.feature_extractor)
         self._extractor.padding_side = "right"  # models take padding at the end alone
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path | None = None, *, batch_size: int = 1, **hub_options: Any
+        cls,
+        name_or_path: str | Path | None = None,
+        *,
+        batch_size: int = 1,
+        language: str | None = None,
+        **hub_options: Any,
     ) -> Transcriber:
         """Open a model and its processor from a folder or from the hub; without a name, the embedded digits model.
 
         Args:
             name_or_path: a folder, or a name on the hub such as ``facebook/wav2vec2-base-960h``.
             batch_size: as for the class.
+            language: the language of a multilingual model, as :meth:`set_language` takes it; the model's own by default.
             hub_options: ``revision``, ``token``, ``cache_dir``, ``local_files_only``, ``force_download``, ``subfolder``.
 
         Raises:
@@ -89,9 +95,43 @@ class Transcriber:
             from tfwav2vec2.embedded import embedded_model
 
             name_or_path = embedded_model()
-        processor = Wav2Vec2Processor.from_pretrained(name_or_path, **hub_options)
-        model = TFWav2Vec2ForCTC.from_pretrained(name_or_path, **hub_options)
+        # The vocabulary first: it tells at once whether there is such a language.
+        tokens = {} if language is None else {"target_lang": language}
+        processor = Wav2Vec2Processor.from_pretrained(name_or_path, **tokens, **hub_options)
+        model = TFWav2Vec2ForCTC.from_pretrained(name_or_path, target_lang=language, **hub_options)
         return cls(model, processor, batch_size=batch_size)
+
+    def set_language(self, language: str, **hub_options: Any) -> None:
+        """Switch the model and the tokenizer of a multilingual checkpoint, such as ``facebook/mms-1b-all``, together.
+
+        Args:
+            language: its name in the vocabulary and in the adapter's file, for MMS an ISO 639-3 code such as ``"fra"``.
+            hub_options: as for :meth:`from_pretrained`.
+
+        Raises:
+            OSError: where the language's adapter is missing or damaged.
+            ValueError: where the vocabulary or the model does not have the language, or they do not fit one another.
+        """
+        tokenizer = self.processor.tokenizer
+        before = tokenizer.target_lang
+        tokenizer.set_target_lang(language)
+        try:
+            self.model.load_adapter(language, **hub_options)
+        except BaseException:
+            tokenizer.set_target_lang(before)
+            raise
+        self._check_language()
+
+    def _check_language(self) -> None:
+        """Make sure that what the model writes is what the tokenizer reads: a wrong transcript looks like any other."""
+        tokenizer = self.processor.tokenizer
+        spoken = getattr(self.model, "target_lang", None)
+        if None not in (spoken, tokenizer.target_lang) and spoken != tokenizer.target_lang:
+            raise ValueError(
+                f"The model is in the language {spoken!r} and the tokenizer in {tokenizer.target_lang!r}; switch both "
+                "with Transcriber.set_language"
+            )
+        check_vocabulary(tokenizer, self.model.config)
 
     @property
     def max_seconds(self) -> float:
@@ -117,11 +157,13 @@ class Transcriber:
 
         Raises:
             OSError: where a file is missing or cannot be read.
-            ValueError: where it is not audio, too short for one frame or too long for the memory, or gives no numbers.
+            ValueError: where it is not audio, too short for one frame or too long for the memory, or gives no numbers;
+                and where the tokenizer no longer fits the model.
             TypeError: where a source is of no known kind.
         """
         if errors not in ("raise", "return"):
             raise ValueError(f"errors must be 'raise' or 'return'; got {errors!r}")
+        self._check_language()
         remaining = iter([sources] if _is_single(sources) else sources)
         while group := list(islice(remaining, self.batch_size)):
             results = [self._load(source, source_rate, errors) for source in group]
