@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.weights import fairseq_files
 from tests.weights.fairseq_files import OPTIONS, content, data, fine_tuned, instance, namespace, pretrained
-from tests.weights.torch_files import text
+from tests.weights.torch_files import Entry, state_pickle, text
 from tfwav2vec2 import Wav2Vec2Config
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError
 from tfwav2vec2.weights.fairseq_reader import fairseq_view
@@ -423,6 +424,23 @@ def test_options_that_would_exhaust_the_machine(tmp_path: Path, kind: str, legac
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "claim", [{"shape": (10**10,)}, {"shape": (10**10,), "count": 10**10}, {"offset": 2**61}]
+)
+def test_a_small_file_that_claims_ten_gigabytes(tmp_path: Path, claim: dict[str, Any], legacy: bool) -> None:
+    array = np.zeros(8, np.float32)
+    state = state_pickle({"mask_emb": Entry(array, "0", **claim)}, legacy)[2:-1]
+    pickled = b"\x80\x02}(" + text("args") + namespace(OPTIONS) + text("model") + state + b"u."
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="damaged"):
+            view_bytes(tmp_path, fairseq_files.save(pickled, {"mask_emb": array}, legacy))
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
 def test_options_that_contain_themselves(tmp_path: Path) -> None:
     own = b"cargparse\nNamespace\n)\x81q\xff}(" + text("w2v_args") + b"h\xffub"
     with pytest.raises(CheckpointError, match="by its options hidden_size is 768"):
@@ -456,7 +474,7 @@ def whole_pickle(arrays: dict[str, np.ndarray], legacy: bool) -> bytes:
         "task_state": b"}" + text("target_dictionary") + inside + b"s",
     }
     beside = b"".join(text(name) + value for name, value in parts.items())
-    state = fairseq_files.state_pickle(fairseq_files.entries_of(arrays), legacy)[2:-1]
+    state = state_pickle(fairseq_files.entries_of(arrays), legacy)[2:-1]
     return b"\x80\x02}(" + beside + text("model") + state + b"u."
 
 

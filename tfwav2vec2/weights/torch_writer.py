@@ -64,18 +64,18 @@ def write_torch(path: str | Path, tensors: Mapping[str, LazyTensor]) -> None:
         _write(file, archive, "data.pkl", _pickled(tensors))
         _write(file, archive, "byteorder", b"little")
         for index, (key, tensor) in enumerate(tensors.items()):
-            array = tensor.read()
-            if array.shape != tensor.shape or array.dtype != tensor.dtype:
-                raise ValueError(
-                    f"{key} was announced as {tensor.dtype} {tensor.shape} and is {array.dtype} {array.shape}"
-                )
-            _write(file, archive, f"data/{index}", _little_endian_bytes(array))
+            _write(file, archive, f"data/{index}", _numbers_of(key, tensor))
         _write(file, archive, "version", _VERSION)
 
 
-def _little_endian_bytes(array: np.ndarray) -> memoryview:
-    ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
-    return memoryview(ordered.view(np.uint8))
+def _numbers_of(key: str, tensor: LazyTensor) -> memoryview:
+    array = tensor.read()
+    if array.shape != tensor.shape or array.dtype != tensor.dtype:
+        raise ValueError(
+            f"{key} was announced as {tensor.dtype} {tensor.shape} and is {array.dtype} {array.shape}"
+        )
+    ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return ordered.reshape(-1).view(np.uint8).data
 
 
 def _write(file: BinaryIO, archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
@@ -108,7 +108,7 @@ def _tensor(key: str, storage: str, tensor: LazyTensor) -> bytes:
     strides = [1]
     for size in tensor.shape[:0:-1]:
         strides.append(strides[-1] * size)
-    place = _number(0) + _numbers(tensor.shape) + _numbers(strides[: len(tensor.shape)][::-1])
+    place = _number(0) + _sizes(tensor.shape) + _sizes(strides[: len(tensor.shape)][::-1])
     return (
         b"ctorch._utils\n_rebuild_tensor_v2\n(("
         + identity
@@ -129,5 +129,5 @@ def _number(value: int) -> bytes:
     return pickle.dumps(value, protocol=2)[len(_PROTOCOL) : -len(_STOP)]
 
 
-def _numbers(values: list[int] | tuple[int, ...]) -> bytes:
+def _sizes(values: list[int] | tuple[int, ...]) -> bytes:
     return b"(" + b"".join(map(_number, values)) + b"t"
