@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +15,8 @@ from tfwav2vec2.config import CONFIG_NAME, Wav2Vec2Config
 from tfwav2vec2.weights.abstract import abstract_model
 from tfwav2vec2.weights.architecture import architecture, model_class
 from tfwav2vec2.weights.checkpoint import Checkpoint, LazyTensor, Shape
-from tfwav2vec2.weights.companions import COMPANIONS, write_companions
-from tfwav2vec2.weights.keras_archive import KERAS_SUFFIX, WEIGHTS_SUFFIX
+from tfwav2vec2.weights.companions import write_companions
+from tfwav2vec2.weights.destination import KERAS_SUFFIXES, Destination
 from tfwav2vec2.weights.keras_writer import common_dtype, write_keras, write_weights
 from tfwav2vec2.weights.key_map import is_optional, match, torch_keys
 from tfwav2vec2.weights.model_files import open_model_files
@@ -31,20 +27,12 @@ from tfwav2vec2.weights.writers import write_checkpoint
 Tensors = Mapping[str, LazyTensor]
 Progress = Callable[[int, int], None]
 
-# What is written, and the suffix by which a file of that kind can stand alone.
-FORMATS = {"safetensors": None, "torch": None, "keras": KERAS_SUFFIX, "weights-h5": WEIGHTS_SUFFIX}
 DTYPES = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
 
-# Names that look like a file's, for which a folder would be made.
-_FILE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".json")
-_WEIGHT_FILE = re.compile(
-    r"((model|pytorch_model|tf_model|flax_model)(-\d{5}-of-\d{5})?"
-    r"\.(safetensors|bin|h5|msgpack|keras|weights\.h5)(\.index\.json)?)"
-)
 # How many names a message lists before it only counts them.
 _NAMES_SHOWN = 20
 
@@ -137,85 +125,49 @@ def convert(
         OSError: where files are missing, out of reach, damaged or hostile, or the destination is there or cannot be
             written.
     """
-    destination = Path(destination).expanduser()
-    to = _format(destination, to)
+    place = Destination.of(destination, to)
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}")
-    alone = destination.name.endswith(FORMATS[to] or "/")
-    _check_free(source, destination, alone, overwrite)
+    place.check_free(source, overwrite)
     with open_model_files(source, config=config, **hub) as (checkpoint, found):
         name = architecture(checkpoint.shapes, found.architectures)
-        chosen = model_class(name)
-        tensors, absent = _matched(checkpoint, chosen, found)
+        tensors, absent = _matched(checkpoint, model_class(name), found)
         if dtype is not None:
             tensors = {key: _cast(key, tensor, DTYPES[dtype]) for key, tensor in tensors.items()}
         found.architectures = [name]
         found.dtype = common_dtype(tensors)
-        with _staging(destination, alone) as folder:
-            tracked = _tracked(tensors, progress)
-            if to == "safetensors":
-                write_checkpoint(folder, tracked, max_shard_size, {})
-            elif to == "torch":
-                write_torch(folder / "pytorch_model.bin", tracked)
-            else:
-                write = write_keras if to == "keras" else write_weights
-                write(folder / (destination.name if alone else f"model{FORMATS[to]}"), chosen, found, tracked)
-            if not alone:
+        with place.filled() as folder:
+            _write(
+                folder / place.weights_name, place.format, found, _tracked(tensors, progress), max_shard_size
+            )
+            if not place.is_file:
                 (folder / CONFIG_NAME).write_text(found.to_json_string(), encoding="utf-8")
-                write_companions(folder, _folder(source), checkpoint, found, **hub)
+                given = Path(source).expanduser()
+                write_companions(
+                    folder, given.parent if given.is_file() else source, checkpoint, found, **hub
+                )
             files = tuple(sorted(path.name for path in folder.iterdir()))
-        return Report(
-            checkpoint.path,
-            destination,
-            to,
-            name,
-            found,
-            files,
-            tuple(
-                ConvertedTensor(key, tensor.shape, tensor.dtype.name, tensor.bytes)
-                for key, tensor in tensors.items()
-            ),
-            absent if FORMATS[to] else (),
+        written = tuple(
+            ConvertedTensor(key, tensor.shape, tensor.dtype.name, tensor.bytes)
+            for key, tensor in tensors.items()
         )
+        initialised = absent if place.format in KERAS_SUFFIXES else ()
+        return Report(checkpoint.path, place.path, place.format, name, found, files, written, initialised)
 
 
-def _format(destination: Path, to: str | None) -> str:
-    if to is not None and to not in FORMATS:
-        raise ValueError(f"to is {to!r}; give one of {', '.join(FORMATS)}")
-    by_suffix = next(
-        (name for name, suffix in FORMATS.items() if suffix and destination.name.endswith(suffix)), None
-    )
-    if by_suffix is None and destination.suffix in _FILE_SUFFIXES:
-        raise ValueError(
-            f"{destination} looks like the name of a file; give the name of a folder, which also takes the configuration"
-        )
-    if to is not None and by_suffix not in (None, to):
-        raise ValueError(
-            f"{destination} has the suffix of {by_suffix}, and to is {to!r}; change one of the two"
-        )
-    return to or by_suffix or "safetensors"
-
-
-def _folder(source: str | Path) -> str | Path:
-    file = Path(source).expanduser()
-    return file.parent if file.is_file() else source
-
-
-def _check_free(source: str | Path, destination: Path, alone: bool, overwrite: bool) -> None:
-    read = Path(source).expanduser()
-    if destination.exists() and destination.resolve() in (
-        read.resolve(),
-        *([] if alone else [Path(_folder(source)).expanduser().resolve()]),
-    ):
-        raise FileExistsError(f"{destination} is what is being converted; give another destination")
-    if not alone and destination.exists() and not destination.is_dir():
-        raise NotADirectoryError(f"{destination} is a file; give the name of a folder")
-    if alone and destination.is_dir():
-        raise IsADirectoryError(
-            f"{destination} is a folder; give the name of a file, or a folder without a suffix"
-        )
-    if not overwrite and destination.exists() and (alone or any(destination.iterdir())):
-        raise FileExistsError(f"{destination} exists; give another destination, or overwrite to replace it")
+def _write(
+    path: Path, kind: str, config: Wav2Vec2Config, tensors: Tensors, max_shard_size: int | str
+) -> None:
+    chosen = model_class(config.architectures[0])
+    match kind:
+        case "safetensors":
+            write_checkpoint(path.parent, tensors, max_shard_size, {})
+        case "torch":
+            write_torch(path, tensors)
+        case "keras":
+            write_keras(path, chosen, config, tensors)
+        case "weights-h5":
+            write_weights(path, chosen, config, tensors)
 
 
 def _matched(
@@ -284,26 +236,3 @@ def _tracked(tensors: Tensors, progress: Progress | None) -> Tensors:
         return replace(tensor, read=read)
 
     return {key: telling(tensor) for key, tensor in tensors.items()}
-
-
-@contextmanager
-def _staging(destination: Path, alone: bool) -> Iterator[Path]:
-    """A folder beside the destination to write into, whose content takes its place once all went well."""
-    folder = destination.parent / f".{uuid.uuid4().hex}.tmp"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        if alone:
-            (folder / destination.name).replace(destination)
-        elif not destination.exists():
-            folder.rename(destination)
-        else:
-            written = {path.name for path in folder.iterdir()}
-            for path in folder.iterdir():
-                path.replace(destination / path.name)
-            for path in destination.iterdir():
-                of_model = _WEIGHT_FILE.fullmatch(path.name) or path.name in COMPANIONS
-                if of_model and path.name not in written:
-                    path.unlink()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -74,16 +74,16 @@ def open_weights(path: Path, config: Wav2Vec2Config | None) -> KerasCheckpoint:
     )
 
 
-def weight_paths(model: Any) -> dict[str, str]:
-    """Where Keras keeps each of a model's variables in an HDF5 file, by the variable's name."""
-    variables = named_variables(model)
-    numbers = {id(variable): number for number, variable in enumerate(variables.values())}
-    names = list(variables)
-    paths: dict[str, str] = {}
+def places(model: Any) -> dict[str, str | None]:
+    """What lies at each place in the HDF5 file that Keras makes of a model: a variable's name, or None for other state."""
+    names = list(named_variables(model))
+    numbers = {id(variable): number for number, variable in enumerate(named_variables(model).values())}
+    found: dict[str, str | None] = {}
 
-    def note(path: str, node: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(node, h5py.Dataset) and int(node[()]) >= 0:
-            paths[names[int(node[()])]] = path
+    def note(place: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset):
+            number = int(node[()])
+            found[place] = names[number] if number >= 0 else None
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"numbers{WEIGHTS_SUFFIX}"
@@ -91,7 +91,7 @@ def weight_paths(model: Any) -> dict[str, str]:
             model.save_weights(file)
         with h5py.File(file) as opened:
             opened.visititems(note)
-    return paths
+    return found
 
 
 class KerasCheckpoint(Checkpoint):
@@ -107,24 +107,26 @@ class KerasCheckpoint(Checkpoint):
         self._start, size = part
         config = Wav2Vec2Config.from_dict(fields)
         check_described_size(config, size // _SMALLEST_NUMBER, path)
-        paths = weight_paths(abstract_model(model_class(architecture), config))
+        known = places(abstract_model(model_class(architecture), config))
         self._file = path.open("rb")
         try:
             with damage_reported(path):
                 # What lies apart from the weights is the state of an optimizer and the like.
-                roots = {place.partition("/")[0] for place in paths.values()}
+                roots = {place.partition("/")[0] for place in known}
                 arrays = _arrays(Part(self._file, self._start, size), path, roots)
         except BaseException:
             self._file.close()
             raise
+        names = {place: name for place, name in known.items() if name is not None}
         self._tensors = {
-            torch_keys(name)[0]: (arrays.pop(place), is_transposed(name))
-            for name, place in paths.items()
+            torch_keys(name)[0]: (arrays[place], is_transposed(name))
+            for place, name in names.items()
             if place in arrays
         }
-        self.fits = not arrays and len(self._tensors) == len(paths)
+        strangers = {place: (array, False) for place, array in arrays.items() if place not in known}
+        self.fits = not strangers and len(self._tensors) == len(names)
         # What lies among the weights and is none goes by its place, which no model expects.
-        self._tensors |= {place: (array, False) for place, array in arrays.items()}
+        self._tensors |= strangers
         self.shapes = {
             key: array.shape[::-1] if turned else array.shape
             for key, (array, turned) in self._tensors.items()

@@ -10,12 +10,14 @@ import numpy as np
 
 from tfwav2vec2.weights import flax_reader, h5_reader
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError
+from tfwav2vec2.weights.fairseq_reader import fairseq_view
 from tfwav2vec2.weights.files import read_json
 from tfwav2vec2.weights.flax_reader import FlaxCheckpoint
 from tfwav2vec2.weights.h5_reader import H5Checkpoint
 from tfwav2vec2.weights.keras_archive import WEIGHTS_SUFFIX, is_keras
 from tfwav2vec2.weights.safetensors_reader import SafetensorsCheckpoint
 from tfwav2vec2.weights.torch_reader import LEGACY_MAGIC, ZIP_MAGIC, TorchCheckpoint
+from tfwav2vec2.weights.torchaudio_reader import torchaudio_view
 
 if TYPE_CHECKING:
     from tfwav2vec2.config import Wav2Vec2Config
@@ -90,7 +92,12 @@ def _open_torch_or_keras(path: Path) -> Checkpoint:
         from tfwav2vec2.weights.keras_reader import open_keras
 
         return open_keras(path)
-    return TorchCheckpoint(path)
+    checkpoint = TorchCheckpoint(path)
+    try:
+        return fairseq_view(checkpoint) or torchaudio_view(checkpoint) or checkpoint
+    except BaseException:
+        checkpoint.close()
+        raise
 
 
 class ShardedCheckpoint(Checkpoint):
