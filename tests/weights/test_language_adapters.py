@@ -149,6 +149,14 @@ def test_the_same_language_again(model: Any, folder: Path, caplog: pytest.LogCap
         model.load_adapter("fra")
 
 
+def test_models_may_share_a_configuration(model: Any) -> None:
+    """The size of the head counts, not what the configuration says of it by now."""
+    other = TFWav2Vec2ForCTC(model.config)
+    for each in (model, other):
+        each.load_adapter("fra")
+        assert logits(each).shape[-1] == 13
+
+
 @pytest.mark.parametrize("jit_compile", [True, False])
 def test_programs_follow_the_language(model: Any, jit_compile: bool) -> None:
     model.configure_call(jit_compile=jit_compile)

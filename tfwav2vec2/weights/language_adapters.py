@@ -108,11 +108,12 @@ class LanguageAdapters(_Model):
         with open_checkpoint(_find_adapter(self.config.name_or_path, target_lang, hub)) as checkpoint:
             letters = _check_tensors(checkpoint, variables)
             arrays = {name: checkpoint.read(_key(name)) for name in variables}
-        if letters != self.config.vocab_size:
+        if letters != self.lm_head.kernel.shape[-1]:
             self._replace_head(letters)
             variables = self.adapter_variables()
         for name, variable in variables.items():
             assign(name, variable, arrays[name])
+        self.config.vocab_size = letters
         self.target_lang = target_lang
 
     def save_adapter(self, folder: str | Path, target_lang: str | None = None) -> Path:
@@ -164,7 +165,7 @@ class LanguageAdapters(_Model):
         for layer in self.wav2vec2.encoder.layers:
             if layer.adapter_layer is not None:
                 _copy(self.make_part(AttentionAdapter, self.config), layer.adapter_layer)
-        _copy(self._make_head(self.config.vocab_size), self.lm_head)
+        _copy(self._make_head(self.lm_head.kernel.shape[-1]), self.lm_head)
         self.target_lang = None
 
     def freeze_all_but_adapters(self) -> None:
@@ -215,7 +216,6 @@ class LanguageAdapters(_Model):
         # Setting an attribute leaves what it held before among the model's layers, and so among its weights.
         self._tracker.untrack(old)
         self.lm_head = new
-        self.config.vocab_size = letters
         # Compiled functions hold the old head, and so does the optimizer: fit then asks for compile() by itself.
         configure(self, None, None)
         self.train_function = self.test_function = self.predict_function = None
