@@ -96,9 +96,13 @@ def _without_targets(batch: Any) -> Any:
 
 
 def _join(model: TFWav2Vec2PreTrainedModel, outputs: list[ModelOutput]) -> ModelOutput:
-    return type(outputs[0])(
-        (name, _join_field(model, name, [output[name] for output in outputs])) for name in outputs[0]
-    )
+    kind = type(outputs[0])
+
+    def join(name: str) -> Any:
+        values = [output[name] for output in outputs]
+        return np.stack(values) if name in kind.per_batch else _join_field(model, name, values)
+
+    return kind((name, join(name)) for name in outputs[0])
 
 
 def _join_field(model: TFWav2Vec2PreTrainedModel, name: str, values: list[Any]) -> Any:

@@ -157,17 +157,17 @@ class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, keras.Model):
         """Call the model; outside a traced function and outside training, by a compiled program of its bucket."""
         if _inside_call.get():
             return super().__call__(*args, **kwargs)
+        # By name: by position Keras takes tensors alone.
+        arguments = dict(inspect.signature(self.call).bind(*args, **kwargs).arguments)
         token = _inside_call.set(True)
         try:
-            output = self._call_compiled(*args, **kwargs)
-            return super().__call__(*args, **kwargs) if output is None else output
+            output = self._call_compiled(**arguments)
+            return super().__call__(arguments.pop("input_values"), **arguments) if output is None else output
         finally:
             _inside_call.reset(token)
 
-    def _call_compiled(self, *args: Any, **kwargs: Any) -> Any:
+    def _call_compiled(self, training: bool = False, **arguments: Any) -> Any:
         """The output of the bucket's program, or None where the call has to run as it is."""
-        arguments = dict(inspect.signature(self.call).bind(*args, **kwargs).arguments)
-        training = arguments.pop("training", False)
         inputs = Inputs.of(**arguments)
         waveform = inputs.input_values
         if training or not is_concrete(waveform, inputs.attention_mask, inputs.labels):
