@@ -42,6 +42,74 @@ def test_public_name_exists_and_is_documented(name: str) -> None:
     assert getattr(tfwav2vec2, name).__doc__
 
 
+def test_any_module_can_be_imported_first() -> None:
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "import keras, tfwav2vec2\n"
+        "names = [m.name for m in pkgutil.walk_packages(tfwav2vec2.__path__, 'tfwav2vec2.')]\n"
+        "for name in names:\n"
+        "    if name.endswith('__main__') or 'saved_models' in name:\n"
+        "        continue\n"
+        "    for loaded in [other for other in sys.modules if other.startswith('tfwav2vec2')]:\n"
+        "        del sys.modules[loaded]\n"
+        "    importlib.import_module(name)\n"
+        "assert len(names) > 50"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_keras_afterwards_imports_no_model() -> None:
+    code = (
+        "import tfwav2vec2, keras, sys\n"
+        "assert 'tfwav2vec2>TFWav2Vec2ForCTC' in keras.saving.get_custom_objects()\n"
+        "assert not any('heads' in name for name in sys.modules if name.startswith('tfwav2vec2'))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["FlaxWav2Vec2ForCTC", "FlaxAutoModelForPreTraining"])
+def test_flax_names_are_the_same_classes_on_jax_alone(name: str) -> None:
+    code = f"import tfwav2vec2; from tfwav2vec2 import {name}; print({name}.__name__)"
+    for backend in ("jax", "tensorflow"):
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        if backend == "jax":
+            assert run.stdout.strip() in ("TFWav2Vec2ForCTC", "AutoModelForPreTraining"), run.stderr
+        else:
+            last = run.stderr.strip().splitlines()[-1]
+            assert last.startswith(f"ImportError: {name} runs on Keras's JAX backend")
+
+
+# What the reference's page on Wav2Vec2 lists (4.57), but for the processor with a language model and its output.
+PAGE = [
+    "Wav2Vec2Config",
+    "Wav2Vec2CTCTokenizer",
+    "Wav2Vec2FeatureExtractor",
+    "Wav2Vec2Processor",
+    "Wav2Vec2BaseModelOutput",
+    "Wav2Vec2ForPreTrainingOutput",
+    "Wav2Vec2Model",
+    "Wav2Vec2ForCTC",
+    "Wav2Vec2ForSequenceClassification",
+    "Wav2Vec2ForAudioFrameClassification",
+    "Wav2Vec2ForXVector",
+    "Wav2Vec2ForPreTraining",
+    "TFWav2Vec2Model",
+    "TFWav2Vec2ForSequenceClassification",
+    "TFWav2Vec2ForCTC",
+    "FlaxWav2Vec2BaseModelOutput",
+    "FlaxWav2Vec2ForPreTrainingOutput",
+]
+
+
+@pytest.mark.parametrize("name", PAGE)
+def test_the_names_of_the_references_page(name: str) -> None:
+    value = getattr(tfwav2vec2, name)
+    assert value is getattr(tfwav2vec2, name.removeprefix("TF").removeprefix("Flax"))
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Wav3Vec'"):
         _ = tfwav2vec2.Wav3Vec

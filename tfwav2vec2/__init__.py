@@ -97,4 +97,6 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-register_with_keras()
+register_with_keras(
+    {name: f"{__name__}.{home}" for name, home in _HOMES.items() if name.startswith("TFWav2Vec2")}
+)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras  # noqa: F401  # its import registers the models, which must not happen in the middle of one of theirs
 import ml_dtypes
 import numpy as np
 
