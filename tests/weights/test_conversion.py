@@ -245,7 +245,9 @@ def test_the_small_files_come_along(folder: Path, tmp_path: Path) -> None:
     for name in ("vocab.json", "preprocessor_config.json", "tokenizer_config.json"):
         (folder / name).write_text(json.dumps({"name": name}))
     (folder / "notes.txt").write_text("mine")
+    (folder / "adapter.fra.safetensors").write_bytes(b"French")
     report = convert(folder, tmp_path / "out")
+    assert (tmp_path / "out" / "adapter.fra.safetensors").read_bytes() == b"French"
     assert "vocab.json" in report.files
     assert "notes.txt" not in report.files
     assert read_json(tmp_path / "out" / "vocab.json") == {"name": "vocab.json"}

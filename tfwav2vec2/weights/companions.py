@@ -29,6 +29,8 @@ def write_companions(
 ) -> None:
     """Put into a folder the small files that a model's folder, or the hub, has, or those that its checkpoint tells.
 
+    Of a folder, the adapters of its languages come along too.
+
     Args:
         folder: where to put them.
         source: the folder of the checkpoint, or its name on the hub. A folder without ``config.json`` is no model's
@@ -44,8 +46,15 @@ def write_companions(
             path = find_file(source, name, **hub, required=False)
             if path is not None:
                 shutil.copyfile(path, folder / name)
+        for path in _adapters(Path(source).expanduser()):
+            shutil.copyfile(path, folder / path.name)
     elif checkpoint.config_fields is not None:
         _extractor(config).save_pretrained(folder)
+
+
+def _adapters(source: Path) -> list[Path]:
+    """The files of the languages that a folder holds; of the hub's, there may be more than a thousand, none is fetched."""
+    return [path for path in source.glob("adapter.*") if path.suffix in (".safetensors", ".bin")]
 
 
 def _extractor(config: Wav2Vec2Config) -> Wav2Vec2FeatureExtractor:
