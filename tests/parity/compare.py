@@ -151,7 +151,7 @@ def _losses(task: str, reference: Any, ours: Any, batch: dict[str, Any]) -> tupl
     if keras.backend.backend() == "torch":
         if weights is not None:
             return None, None
-        loss = float(ours(batch, training=training).loss)
+        loss = float(keras.ops.convert_to_numpy(ours(batch, training=training).loss))
         return abs(loss - expected.item()) / abs(expected.item()), None
     expected.backward()
     loss, gradients = loss_and_gradients(ours, batch, training=training, weights=weights)

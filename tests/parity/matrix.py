@@ -25,9 +25,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "layer norm, post-norm": {**LAYER, "ctc_zero_infinity": True},
     "layer norm, stable, conv bias (large, XLS-R)": LARGE_STYLE,
     "weighted sum of layers": {**LARGE_STYLE, "use_weighted_layer_sum": True},
-    # One layer leaves the x-vector as many frames as it needs.
+    # So few layers leave the x-vector, and the labels of CTC, as many frames as they need.
     "conv adapter": {**LARGE_STYLE, "add_adapter": True, "num_adapter_layers": 1},
-    "conv adapter, projected": {**LARGE_STYLE, "add_adapter": True, "output_hidden_size": 24},
+    "conv adapter, projected": {
+        **LARGE_STYLE,
+        "add_adapter": True,
+        "num_adapter_layers": 2,
+        "output_hidden_size": 24,
+    },
     "language adapter (MMS)": {**LARGE_STYLE, "adapter_attn_dim": 16},
 }
 ARCHITECTURES = tuple(VARIANTS)[:4]

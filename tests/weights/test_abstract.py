@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import tracemalloc
 from pathlib import Path
@@ -11,26 +12,18 @@ import keras
 import numpy as np
 import pytest
 
+import tfwav2vec2
 from tests.weights.conftest import TINY
+from tests.weights.published import PARAMETERS, SIZES
 from tfwav2vec2 import TFWav2Vec2ForCTC, Wav2Vec2Config
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.abstract import ValuesFrom, abstract_model
-
-TWO_BILLION = {
-    "hidden_size": 1920,
-    "num_hidden_layers": 48,
-    "num_attention_heads": 16,
-    "intermediate_size": 7680,
-    "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True,
-    "conv_bias": True,
-}
 
 
 def test_two_billion_parameters_take_next_to_nothing() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tracemalloc.start()
-    model = abstract_model(TFWav2Vec2ForCTC, Wav2Vec2Config(**TWO_BILLION))
+    model = abstract_model(TFWav2Vec2ForCTC, Wav2Vec2Config(**SIZES["XLS-R 2B"]))
     # Keras gives values to all variables that still need some as soon as any scope ends.
     with keras.StatelessScope():
         pass
@@ -39,6 +32,13 @@ def test_two_billion_parameters_take_next_to_nothing() -> None:
     assert model.count_params() > 2e9
     assert traced < 100e6
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300e3
+
+
+@pytest.mark.parametrize(("size", "task"), PARAMETERS)
+def test_published_sizes_have_as_many_parameters_as_the_reference(size: str, task: str) -> None:
+    model = abstract_model(getattr(tfwav2vec2, f"TFWav2Vec2{task}"), Wav2Vec2Config(**SIZES[size]))
+    count = sum(math.prod(variable.shape) for variable in named_variables(model).values())
+    assert count == PARAMETERS[size, task]
 
 
 def test_names_shapes_and_dtypes(tiny_model: Any) -> None:
