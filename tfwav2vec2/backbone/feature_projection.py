@@ -21,15 +21,14 @@ class FeatureProjection(ConfiguredLayer):
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         channels = config.conv_dim[-1]
-        uniform = initializers.uniform_fan_in(channels)
         with keras.name_scope(self.name):
             self.layer_norm = self.make_norm(channels, "layer_norm")
             self.projection = self.make_dense(
                 channels,
                 config.hidden_size,
                 "projection",
-                kernel_initializer=uniform,
-                bias_initializer=uniform,
+                kernel_initializer=initializers.uniform_fan_in(channels),
+                bias_initializer=initializers.uniform_fan_in(channels),
             )
             self.dropout = self.make_part(keras.layers.Dropout, config.feat_proj_dropout, name="dropout")
 

@@ -1,4 +1,7 @@
-"""How weights begin: the reference's distributions, or nothing yet where a checkpoint is about to fill them."""
+"""How weights begin: the reference's distributions, or nothing yet where a checkpoint is about to fill them.
+
+Every weight needs an initializer of its own: Keras's give the same numbers each time that they are called.
+"""
 
 from __future__ import annotations
 

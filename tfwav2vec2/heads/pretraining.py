@@ -53,13 +53,12 @@ class TFWav2Vec2ForPreTraining(TFWav2Vec2TaskModel):
         self.seed_generator = keras.random.SeedGenerator()
 
     def _make_projection(self, width: int, name: str) -> keras.layers.Dense:
-        uniform = initializers.uniform_fan_in(width)
         return self.make_dense(
             width,
             self.config.proj_codevector_dim,
             name,
-            kernel_initializer=uniform,
-            bias_initializer=uniform,
+            kernel_initializer=initializers.uniform_fan_in(width),
+            bias_initializer=initializers.uniform_fan_in(width),
         )
 
     def call(
