@@ -349,6 +349,18 @@ def test_mixed_precision_is_finite_on_padded_batches(policy: str) -> None:
     )
 
 
+def test_predict_gives_projections_and_the_perplexity_of_each_batch() -> None:
+    model = tiny_pretraining()
+    inputs = {"input_values": WAVEFORM, "attention_mask": MASK}
+    output = model.predict(inputs, batch_size=2, verbose=0)
+    expected = model(inputs)
+    for name in TENSORS:
+        np.testing.assert_allclose(output[name], to_numpy(expected[name]), rtol=0, atol=1e-5)
+    first = model({name: value[:2] for name, value in inputs.items()})
+    assert output.codevector_perplexity.shape == (2,)
+    assert output.codevector_perplexity[0] == pytest.approx(float(first.codevector_perplexity), rel=1e-5)
+
+
 def test_adapter_is_refused() -> None:
     with pytest.raises(ValueError, match="pretrain with add_adapter=False"):
         TFWav2Vec2ForPreTraining(tiny_config(add_adapter=True))
