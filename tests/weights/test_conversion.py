@@ -15,8 +15,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.weights.conftest import TINY
+from tests.weights.formats.test_safetensors_writer import random_bits
 from tests.weights.hub_server import Hub
-from tests.weights.test_safetensors_writer import random_bits
 from tfwav2vec2 import TFWav2Vec2ForCTC, TFWav2Vec2Model, Wav2Vec2Config, Wav2Vec2Processor
 from tfwav2vec2.weights import conversion
 from tfwav2vec2.weights.architecture import BARE, HEADS, model_class

@@ -13,8 +13,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from tests.weights import torch_files
 from tests.weights.conftest import TINY
+from tests.weights.formats import torch_files
 from tests.weights.hub_server import Hub
 from tests.weights.test_pretrained import assert_same, contents, values
 from tfwav2vec2 import TFWav2Vec2ForCTC, Wav2Vec2Config

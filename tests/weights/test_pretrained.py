@@ -14,12 +14,12 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from tests.weights import torch_files
+from tests.weights.formats import torch_files
 from tfwav2vec2 import TFWav2Vec2ForCTC, TFWav2Vec2Model, Wav2Vec2Config
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.files import read_json, write_json
+from tfwav2vec2.weights.formats.safetensors_writer import write_safetensors
 from tfwav2vec2.weights.readers import CheckpointError
-from tfwav2vec2.weights.safetensors_writer import write_safetensors
 
 EMBEDDING = "wav2vec2.masked_spec_embed"
 WEIGHT_NORM = "wav2vec2.encoder.pos_conv_embed.conv"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
-from tests.weights import torch_files
+from tests.weights.formats import torch_files
 from tfwav2vec2.weights.readers import CheckpointError, open_checkpoint
 
 ARRAYS = {

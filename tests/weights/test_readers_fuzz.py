@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from tests.weights import torch_files
+from tests.weights.formats import torch_files
 from tfwav2vec2.weights.checkpoint import damage_reported
+from tfwav2vec2.weights.formats.torch_pickle import read_pickle
 from tfwav2vec2.weights.readers import CheckpointError, open_checkpoint
-from tfwav2vec2.weights.torch_pickle import read_pickle
 
 ARRAYS = {
     "a.weight": np.arange(12, dtype=np.float32).reshape(3, 4),

@@ -17,10 +17,10 @@ from tfwav2vec2.weights.architecture import architecture, model_class
 from tfwav2vec2.weights.checkpoint import Checkpoint, LazyTensor, Shape
 from tfwav2vec2.weights.companions import write_companions
 from tfwav2vec2.weights.destination import KERAS_SUFFIXES, Destination
-from tfwav2vec2.weights.keras_writer import common_dtype, write_keras, write_weights
+from tfwav2vec2.weights.formats.keras_writer import common_dtype, write_keras, write_weights
+from tfwav2vec2.weights.formats.torch_writer import write_torch
 from tfwav2vec2.weights.key_map import is_optional, match, torch_keys
 from tfwav2vec2.weights.model_files import open_model_files
-from tfwav2vec2.weights.torch_writer import write_torch
 from tfwav2vec2.weights.variables import torch_shape
 from tfwav2vec2.weights.writers import write_checkpoint
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfwav2vec2.weights.companions import COMPANIONS
-from tfwav2vec2.weights.keras_archive import KERAS_SUFFIX, WEIGHTS_SUFFIX
+from tfwav2vec2.weights.formats.keras_archive import KERAS_SUFFIX, WEIGHTS_SUFFIX
 
 # What can be written, and its weights' file in a folder. Keras's formats can also be files that stand alone.
 FORMATS = {

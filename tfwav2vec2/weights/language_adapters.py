@@ -15,9 +15,9 @@ from tfwav2vec2.backbone.initializers import skip_initialization
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.checkpoint import Checkpoint
 from tfwav2vec2.weights.files import HUB_OPTIONS, find_file, take_hub_options
+from tfwav2vec2.weights.formats.safetensors_writer import write_safetensors
 from tfwav2vec2.weights.key_map import torch_keys
 from tfwav2vec2.weights.readers import open_checkpoint
-from tfwav2vec2.weights.safetensors_writer import write_safetensors
 from tfwav2vec2.weights.variables import assign, filled_elsewhere, tensors, torch_shape
 
 if TYPE_CHECKING:

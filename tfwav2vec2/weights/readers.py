@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfwav2vec2.weights import flax_reader, h5_reader
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError
-from tfwav2vec2.weights.fairseq_reader import fairseq_view
 from tfwav2vec2.weights.files import read_json
-from tfwav2vec2.weights.flax_reader import FlaxCheckpoint
-from tfwav2vec2.weights.h5_reader import H5Checkpoint
-from tfwav2vec2.weights.keras_archive import WEIGHTS_SUFFIX, is_keras
-from tfwav2vec2.weights.safetensors_reader import SafetensorsCheckpoint
-from tfwav2vec2.weights.torch_reader import LEGACY_MAGIC, ZIP_MAGIC, TorchCheckpoint
-from tfwav2vec2.weights.torchaudio_reader import torchaudio_view
+from tfwav2vec2.weights.formats import flax_reader, h5_reader
+from tfwav2vec2.weights.formats.fairseq_reader import fairseq_view
+from tfwav2vec2.weights.formats.flax_reader import FlaxCheckpoint
+from tfwav2vec2.weights.formats.h5_reader import H5Checkpoint
+from tfwav2vec2.weights.formats.keras_archive import WEIGHTS_SUFFIX, is_keras
+from tfwav2vec2.weights.formats.safetensors_reader import SafetensorsCheckpoint
+from tfwav2vec2.weights.formats.torch_reader import LEGACY_MAGIC, ZIP_MAGIC, TorchCheckpoint
+from tfwav2vec2.weights.formats.torchaudio_reader import torchaudio_view
 
 if TYPE_CHECKING:
     from tfwav2vec2.config import Wav2Vec2Config
@@ -82,14 +82,16 @@ def open_checkpoint(
 def _open_h5(path: Path, config: Wav2Vec2Config | None) -> Checkpoint:
     if not path.name.endswith(WEIGHTS_SUFFIX):
         return H5Checkpoint(path)
-    from tfwav2vec2.weights.keras_reader import open_weights  # only here is Keras needed to read a file
+    from tfwav2vec2.weights.formats.keras_reader import (
+        open_weights,  # only here is Keras needed to read a file
+    )
 
     return open_weights(path, config)
 
 
 def _open_torch_or_keras(path: Path) -> Checkpoint:
     if is_keras(path):
-        from tfwav2vec2.weights.keras_reader import open_keras
+        from tfwav2vec2.weights.formats.keras_reader import open_keras
 
         return open_keras(path)
     checkpoint = TorchCheckpoint(path)

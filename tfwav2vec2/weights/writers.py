@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfwav2vec2.weights.checkpoint import CheckpointError, LazyTensor
 from tfwav2vec2.weights.files import write_atomically, write_json
-from tfwav2vec2.weights.safetensors_writer import write_safetensors
+from tfwav2vec2.weights.formats.safetensors_writer import write_safetensors
 
 SAFE_NAME = "model.safetensors"
 SAFE_INDEX_NAME = "model.safetensors.index.json"

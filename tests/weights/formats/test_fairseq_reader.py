@@ -12,16 +12,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.weights import fairseq_files
-from tests.weights.fairseq_files import OPTIONS, content, data, fine_tuned, instance, namespace, pretrained
-from tests.weights.torch_files import Entry, state_pickle, text
+from tests.weights.formats import fairseq_files
+from tests.weights.formats.fairseq_files import (
+    OPTIONS,
+    content,
+    data,
+    fine_tuned,
+    instance,
+    namespace,
+    pretrained,
+)
+from tests.weights.formats.torch_files import Entry, state_pickle, text
 from tfwav2vec2 import Wav2Vec2Config
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError
-from tfwav2vec2.weights.fairseq_reader import fairseq_view
-from tfwav2vec2.weights.torch_pickle import UnsafePickleError
-from tfwav2vec2.weights.torch_reader import TorchCheckpoint
+from tfwav2vec2.weights.formats.fairseq_reader import fairseq_view
+from tfwav2vec2.weights.formats.torch_pickle import UnsafePickleError
+from tfwav2vec2.weights.formats.torch_reader import TorchCheckpoint
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "fairseq_files"
+GOLDENS = Path(__file__).parents[2] / "goldens" / "fairseq_files"
 FILES = [f"{variant}/{kind}" for variant in ("group", "layer") for kind in ("pretrained", "finetuned")]
 SPECIAL = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3}
 

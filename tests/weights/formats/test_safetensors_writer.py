@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import load_file
 
 from tfwav2vec2.weights.checkpoint import LazyTensor
+from tfwav2vec2.weights.formats.safetensors_writer import write_safetensors
 from tfwav2vec2.weights.readers import open_checkpoint
-from tfwav2vec2.weights.safetensors_writer import write_safetensors
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 

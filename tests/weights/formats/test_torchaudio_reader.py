@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.weights import torch_files
+from tests.weights.formats import torch_files
 from tfwav2vec2 import Wav2Vec2Config
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError
-from tfwav2vec2.weights.torch_reader import TorchCheckpoint
-from tfwav2vec2.weights.torchaudio_reader import torchaudio_view
+from tfwav2vec2.weights.formats.torch_reader import TorchCheckpoint
+from tfwav2vec2.weights.formats.torchaudio_reader import torchaudio_view
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "torchaudio_files"
+GOLDENS = Path(__file__).parents[2] / "goldens" / "torchaudio_files"
 OVERRIDES: dict[str, dict[str, Any]] = {
     "group": {},
     "layer_outputs": {},

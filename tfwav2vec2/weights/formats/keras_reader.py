@@ -24,9 +24,9 @@ from tfwav2vec2.weights.architecture import BARE, HEADS, model_class
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError, damage_reported
 from tfwav2vec2.weights.described_size import check_described_size
 from tfwav2vec2.weights.files import MAX_JSON_BYTES
-from tfwav2vec2.weights.foreign_file import StoredArray
-from tfwav2vec2.weights.hdf5 import Hdf5File
-from tfwav2vec2.weights.keras_archive import CONFIG_ENTRY, WEIGHTS_ENTRY, WEIGHTS_SUFFIX, Part, parts
+from tfwav2vec2.weights.formats.foreign_file import StoredArray
+from tfwav2vec2.weights.formats.hdf5 import Hdf5File
+from tfwav2vec2.weights.formats.keras_archive import CONFIG_ENTRY, WEIGHTS_ENTRY, WEIGHTS_SUFFIX, Part, parts
 from tfwav2vec2.weights.key_map import is_transposed, torch_keys
 
 # Bytes of a number in float16 or bfloat16.

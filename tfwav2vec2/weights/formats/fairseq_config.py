@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfwav2vec2.weights.conv_expression import Convolution, parse_convolutions
-from tfwav2vec2.weights.inert_objects import InertObject, attribute
+from tfwav2vec2.weights.formats.conv_expression import Convolution, parse_convolutions
+from tfwav2vec2.weights.formats.inert_objects import InertObject, attribute
 
 # Field here, option there, and fairseq's default, whose type is the option's. First what describes the model:
 _ARCHITECTURE: tuple[tuple[str, str, Any], ...] = (

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, Shape, damage_reported
-from tfwav2vec2.weights.fairseq_config import config_fields
-from tfwav2vec2.weights.fairseq_dictionary import TOKEN_IDS, vocabulary
-from tfwav2vec2.weights.renaming import NameRule, RenamedCheckpoint, renamed_keys
-from tfwav2vec2.weights.shape_fields import fields_of_shapes
-from tfwav2vec2.weights.torch_reader import TorchCheckpoint
+from tfwav2vec2.weights.formats.fairseq_config import config_fields
+from tfwav2vec2.weights.formats.fairseq_dictionary import TOKEN_IDS, vocabulary
+from tfwav2vec2.weights.formats.renaming import NameRule, RenamedCheckpoint, renamed_keys
+from tfwav2vec2.weights.formats.shape_fields import fields_of_shapes
+from tfwav2vec2.weights.formats.torch_reader import TorchCheckpoint
 
 _FINE_TUNED = "w2v_encoder."
 # A fine-tuned file holds the encoder under this; what pretraining alone needs is not in it.

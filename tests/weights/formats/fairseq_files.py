@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.weights import torch_files
-from tests.weights.torch_files import entries_of, state_pickle, text
+from tests.weights.formats import torch_files
+from tests.weights.formats.torch_files import entries_of, state_pickle, text
 
 HIDDEN, CHANNELS, INNER, OUTPUTS = 8, 6, 10, 7
 OPTIONS: dict[str, Any] = {

@@ -20,7 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.foreign_file import (
+from tfwav2vec2.weights.formats.foreign_file import (
     WEIGHT_NORM_DIRECTION,
     WEIGHT_NORM_SIZE,
     ForeignCheckpoint,

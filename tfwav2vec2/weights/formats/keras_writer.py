@@ -15,7 +15,7 @@ from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.weights.abstract import ValuesFrom, abstract_model
 from tfwav2vec2.weights.checkpoint import LazyTensor
-from tfwav2vec2.weights.keras_archive import CONFIG_ENTRY, METADATA_ENTRY, WEIGHTS_ENTRY
+from tfwav2vec2.weights.formats.keras_archive import CONFIG_ENTRY, METADATA_ENTRY, WEIGHTS_ENTRY
 from tfwav2vec2.weights.key_map import is_transposed, torch_keys
 
 

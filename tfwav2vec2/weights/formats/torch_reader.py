@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError, damage_reported
-from tfwav2vec2.weights.torch_pickle import MAX_PICKLE_BYTES, Pickled, UnsafePickleError, read_pickle
-from tfwav2vec2.weights.torch_tensors import StoredTensor
+from tfwav2vec2.weights.formats.torch_pickle import MAX_PICKLE_BYTES, Pickled, UnsafePickleError, read_pickle
+from tfwav2vec2.weights.formats.torch_tensors import StoredTensor
 
 ZIP_MAGIC = b"PK\x03\x04"
 # The pickle of the number that opens every file in the old format.

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tfwav2vec2.weights import torch_writer
 from tfwav2vec2.weights.checkpoint import LazyTensor
+from tfwav2vec2.weights.formats import torch_writer
+from tfwav2vec2.weights.formats.torch_writer import write_torch
 from tfwav2vec2.weights.readers import open_checkpoint
-from tfwav2vec2.weights.torch_writer import write_torch
 
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.inert_objects import InertObject, attribute
+from tfwav2vec2.weights.formats.inert_objects import InertObject, attribute
 
 # In fairseq's order. Every dictionary begins with them, and its files leave them out.
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.weights import torch_files
-from tests.weights.torch_files import Entry, state_pickle, zip_file
+from tests.weights.formats import torch_files
+from tests.weights.formats.torch_files import Entry, state_pickle, zip_file
+from tfwav2vec2.weights.formats.torch_pickle import UnsafePickleError
 from tfwav2vec2.weights.readers import CheckpointError, open_checkpoint
-from tfwav2vec2.weights.torch_pickle import UnsafePickleError
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "torch_files"
+GOLDENS = Path(__file__).parents[2] / "goldens" / "torch_files"
 ARRAYS = {
     "a.weight": np.arange(12, dtype=np.float32).reshape(3, 4),
     "a.bias": np.float16([1, 2, 3]),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.foreign_file import (
+from tfwav2vec2.weights.formats.foreign_file import (
     WEIGHT_NORM_DIRECTION,
     WEIGHT_NORM_SIZE,
     ForeignCheckpoint,
@@ -20,7 +20,7 @@ from tfwav2vec2.weights.foreign_file import (
     Word,
     translate,
 )
-from tfwav2vec2.weights.hdf5 import MAGIC, Hdf5File
+from tfwav2vec2.weights.formats.hdf5 import MAGIC, Hdf5File
 
 TABLE = {
     "kernel": Word("weight", reversed=True),

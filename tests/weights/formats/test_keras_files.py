@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from tests.weights.test_readers_fuzz import read_or_refuse
 from tfwav2vec2 import TFWav2Vec2ForCTC, TFWav2Vec2Model
 from tfwav2vec2.weights.conversion import convert
-from tfwav2vec2.weights.keras_archive import is_keras
+from tfwav2vec2.weights.formats.keras_archive import is_keras
 from tfwav2vec2.weights.readers import CheckpointError, open_checkpoint
 
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -20,7 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.foreign_file import Names, StoredArray
+from tfwav2vec2.weights.formats.foreign_file import Names, StoredArray
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 # The largest published wav2vec 2.0 has about eight hundred tensors in as many groups; each takes some twenty steps.

@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine. Python's own machine runs whatever the program names; this one knows
 the few instructions that describe names, numbers and tensors, and refuses every global but torch's words for them.
-The names of :data:`~tfwav2vec2.weights.inert_objects.INERT_NAMES` become inert descriptions; whether the file may bear
+The names of :data:`~tfwav2vec2.weights.formats.inert_objects.INERT_NAMES` become inert descriptions; whether the file may bear
 such traces is for its reader to say.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.inert_objects import INERT_NAMES, InertObject
-from tfwav2vec2.weights.torch_tensors import (
+from tfwav2vec2.weights.formats.inert_objects import INERT_NAMES, InertObject
+from tfwav2vec2.weights.formats.torch_tensors import (
     DTYPE_WORD,
     Global,
     Storage,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfwav2vec2.weights.conv_expression import Convolution, parse_convolutions
+from tfwav2vec2.weights.formats.conv_expression import Convolution, parse_convolutions
 
 triples = st.tuples(*[st.integers(1, 2000)] * 3)
 lists = st.lists(triples, min_size=1, max_size=3)

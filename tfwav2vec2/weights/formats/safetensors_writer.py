@@ -15,7 +15,7 @@ import numpy as np
 
 from tfwav2vec2.weights.checkpoint import LazyTensor
 from tfwav2vec2.weights.files import write_atomically
-from tfwav2vec2.weights.safetensors_reader import DTYPES
+from tfwav2vec2.weights.formats.safetensors_reader import DTYPES
 
 # The header is padded with spaces so that the numbers begin at a multiple of this many bytes.
 _ALIGNMENT = 8

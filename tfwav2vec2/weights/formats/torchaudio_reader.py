@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, damage_reported
-from tfwav2vec2.weights.renaming import NameRule, RenamedCheckpoint, renamed_keys
-from tfwav2vec2.weights.shape_fields import fields_of_shapes
-from tfwav2vec2.weights.torch_reader import TorchCheckpoint
+from tfwav2vec2.weights.formats.renaming import NameRule, RenamedCheckpoint, renamed_keys
+from tfwav2vec2.weights.formats.shape_fields import fields_of_shapes
+from tfwav2vec2.weights.formats.torch_reader import TorchCheckpoint
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
-from tests.weights import torch_files
-from tests.weights.foreign_files import (
+from tests.weights.formats import torch_files
+from tests.weights.formats.foreign_files import (
     assert_fill_alike,
     assert_holds,
     damaged,
@@ -24,10 +24,10 @@ from tests.weights.foreign_files import (
 )
 from tfwav2vec2 import Wav2Vec2Config
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.flax_reader import FlaxCheckpoint, is_flax, torch_key
-from tfwav2vec2.weights.safetensors_reader import SafetensorsCheckpoint
+from tfwav2vec2.weights.formats.flax_reader import FlaxCheckpoint, is_flax, torch_key
+from tfwav2vec2.weights.formats.safetensors_reader import SafetensorsCheckpoint
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "flax_files"
+GOLDENS = Path(__file__).parents[2] / "goldens" / "flax_files"
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 

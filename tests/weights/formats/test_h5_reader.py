@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from tests.weights.foreign_files import (
+from tests.weights.formats.foreign_files import (
     assert_fill_alike,
     assert_holds,
     damaged,
@@ -25,10 +25,10 @@ from tests.weights.foreign_files import (
 )
 from tfwav2vec2 import Wav2Vec2Config
 from tfwav2vec2.weights.checkpoint import CheckpointError
-from tfwav2vec2.weights.h5_reader import H5Checkpoint, is_h5, torch_key
-from tfwav2vec2.weights.safetensors_reader import SafetensorsCheckpoint
+from tfwav2vec2.weights.formats.h5_reader import H5Checkpoint, is_h5, torch_key
+from tfwav2vec2.weights.formats.safetensors_reader import SafetensorsCheckpoint
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "h5_files"
+GOLDENS = Path(__file__).parents[2] / "goldens" / "h5_files"
 FOLDERS = ["model", "ctc", "sequence_classification"]
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)
 UNDEFINED = struct.pack("<Q", 2**64 - 1)
