@@ -34,7 +34,7 @@ def write_tf_h5(source: Path, folder: Path) -> None:
     import h5py
     import numpy as np
 
-    from tfwav2vec2.weights.h5_reader import TABLE
+    from tfwav2vec2.weights.formats.h5_reader import TABLE
     from tfwav2vec2.weights.readers import open_checkpoint
 
     words = {word.torch: (name, word.reversed) for name, word in TABLE.items() if name != "gamma"}

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tfwav2vec2.weights.checkpoint import Checkpoint  # noqa: E402  # skipped without torch
-from tfwav2vec2.weights.fairseq_reader import fairseq_view  # noqa: E402
-from tfwav2vec2.weights.torch_reader import TorchCheckpoint  # noqa: E402
-from tfwav2vec2.weights.torchaudio_reader import torchaudio_view  # noqa: E402
+from tfwav2vec2.weights.formats.fairseq_reader import fairseq_view  # noqa: E402
+from tfwav2vec2.weights.formats.torch_reader import TorchCheckpoint  # noqa: E402
+from tfwav2vec2.weights.formats.torchaudio_reader import torchaudio_view  # noqa: E402
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 

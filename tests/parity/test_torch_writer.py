@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tfwav2vec2 import TFWav2Vec2ForCTC, Wav2Vec2Config  # noqa: E402  # skipped without torch
-from tfwav2vec2.weights import torch_writer  # noqa: E402
 from tfwav2vec2.weights.checkpoint import LazyTensor  # noqa: E402
-from tfwav2vec2.weights.torch_writer import write_torch  # noqa: E402
+from tfwav2vec2.weights.formats import torch_writer  # noqa: E402
+from tfwav2vec2.weights.formats.torch_writer import write_torch  # noqa: E402
 from tfwav2vec2.weights.variables import tensors  # noqa: E402
 
 CONFIG = {
