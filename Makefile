@@ -43,16 +43,19 @@ test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and on JAX, in at most
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) tests/parity
+	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
 full: test parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) tests/parity
+	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
 
 benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its peer
 	$(PARITY)/bin/python -m benchmarks.ctc_loss
 	$(PARITY)/bin/python -m benchmarks.base_speed
 	$(PARITY)/bin/python -m benchmarks.cold_start
 	$(PARITY)/bin/python -m benchmarks.open_model
+	$(PARITY)/bin/python -m benchmarks.convert
 
 clean:  ## Remove the environments
 	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5)

@@ -41,6 +41,9 @@ _HOMES = {
     "TFWav2Vec2ForXVector": "heads.xvector",
     "TFWav2Vec2ForPreTraining": "heads.pretraining",
     "ctc_loss": "training.losses",
+    "GumbelTemperatureDecay": "training.temperature",
+    # between the formats of checkpoints
+    "convert": "weights.conversion",
     # doors by task
     "AutoConfig": "auto",
     "AutoFeatureExtractor": "auto",

@@ -206,4 +206,6 @@ class Wav2Vec2ForPreTrainingOutput(ModelOutput):
         "diversity_loss",
         "frame_lengths",
     )
+    # The reference's tuples end before them.
+    unpositioned = ModelOutput.unpositioned | {"contrastive_loss", "diversity_loss"}
     per_batch = ModelOutput.per_batch | {"codevector_perplexity", "contrastive_loss", "diversity_loss"}
