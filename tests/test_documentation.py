@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from tests.backbone.conftest import TINY
+from tests.tiny import TINY
 from tfwav2vec2 import (
     AutoProcessor,
     TFWav2Vec2ForCTC,

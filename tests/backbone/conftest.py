@@ -10,24 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from tests.tiny import TINY
 from tfwav2vec2 import TFWav2Vec2ForCTC, Wav2Vec2Config
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
 VARIANTS = sorted(folder.name for folder in (GOLDENS / "models").iterdir())
-
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": [8, 8, 12],
-    "conv_stride": [5, 3, 2],
-    "conv_kernel": [10, 4, 3],
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 4,
-    "vocab_size": 10,
-    "mask_time_length": 3,
-}
 
 
 def to_numpy(tensor: Any) -> np.ndarray:

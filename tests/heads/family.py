@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 import tfwav2vec2
-from tests.backbone.conftest import TINY, to_numpy
+from tests.backbone.conftest import to_numpy
+from tests.tiny import TINY
 from tfwav2vec2 import Wav2Vec2Config
 
 CLASSES = 3

@@ -1,4 +1,4 @@
-"""What the tests of pretraining share: a tiny model, given noise, and gradients by name on either backend."""
+"""What the tests of pretraining share: a tiny model, given noise, and compiled functions on either backend."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from unittest import mock
 import keras
 import numpy as np
 
-from tests.backbone.conftest import TINY
+from tests.tiny import TINY
 from tfwav2vec2 import Wav2Vec2Config
-from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.heads.pretraining import TFWav2Vec2ForPreTraining
 
 # Nothing random but the objective's own draws.
@@ -36,38 +35,6 @@ def tiny_pretraining(dtype: str = "float32", **overrides: Any) -> TFWav2Vec2ForP
 def given_noise(noise: np.ndarray) -> AbstractContextManager[Any]:
     """Training inside draws this Gumbel noise (batch, frames, groups, entries)."""
     return mock.patch("tfwav2vec2.heads.quantizer.gumbel_noise", return_value=noise)
-
-
-def output_and_gradients(
-    model: TFWav2Vec2ForPreTraining, batch: dict[str, np.ndarray], *, training: bool
-) -> tuple[Any, dict[str, Any]]:
-    """The output, and the gradient of its loss with respect to each weight, None where there is none, by dotted name."""
-    names = named_variables(model)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            output = model(batch, training=training)
-        gradients = tape.gradient(output.loss, [variable.value for variable in names.values()])
-        return output, {
-            name: None if gradient is None else tf.convert_to_tensor(gradient).numpy()
-            for name, gradient in zip(names, gradients, strict=True)
-        }
-    import jax
-
-    place = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
-    other = [variable.value for variable in model.non_trainable_variables]
-
-    def loss_and_output(trainable: Any) -> Any:
-        output = model.stateless_call(trainable, other, batch, training=training)[0]
-        return output["loss"], output
-
-    trainable = [variable.value for variable in model.trainable_variables]
-    gradients, output = jax.jit(jax.grad(loss_and_output, has_aux=True))(trainable)
-    return output, {
-        name: np.asarray(gradients[place[id(variable)]]) if id(variable) in place else None
-        for name, variable in names.items()
-    }
 
 
 def compiled(model: keras.Model, function: Any, *, xla: bool = True) -> Any:

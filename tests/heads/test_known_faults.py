@@ -36,8 +36,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.backbone.conftest import to_numpy
+from tests.gradients import output_and_gradients
 from tests.heads.family import FIELDS, LENGTHS, NO_DROPOUT, SAMPLES, STILL, padded_batch, tiny, training_batch
-from tests.heads.objective import compiled, output_and_gradients
+from tests.heads.objective import compiled
 from tests.training.ctc_reference import loss as textbook_ctc
 from tfwav2vec2 import Wav2Vec2Config
 from tfwav2vec2.backbone.conv_features import ConvFeatureEncoder
@@ -177,7 +178,7 @@ def masked_projection(model: Any, **given: Any) -> Callable[[], np.ndarray]:
     return lambda: to_numpy(step(batch["input_values"], batch["attention_mask"]))
 
 
-@pytest.mark.parametrize("least", [1, 2, 4])
+@pytest.mark.parametrize("least", [1, 4])
 def test_the_least_number_of_spans_is_the_configured_one(least: int) -> None:
     """With spans of one frame and a probability that asks for none, the hidden frames are the least number."""
     spans = {"mask_time_prob": 1e-6, "mask_time_length": 1, "mask_time_min_masks": least}
@@ -234,27 +235,25 @@ def test_a_given_mask_is_the_mask(training: bool) -> None:
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("zero_infinity", [False, True])
-@pytest.mark.parametrize("possible", [False, True])
-def test_ctc_reductions_and_impossible_targets(reduction: str, zero_infinity: bool, possible: bool) -> None:
+def test_ctc_reductions_and_impossible_targets(reduction: str, zero_infinity: bool) -> None:
     """The loss of the model is the textbook's of each clip by itself, put together as the configuration says."""
-    model = tiny("TFWav2Vec2ForCTC")
+    model = tiny("TFWav2Vec2ForCTC", ctc_loss_reduction=reduction, ctc_zero_infinity=zero_infinity)
     batch = training_batch(model)
     labels = np.full((len(LENGTHS), 30), -100)
     labels[:, : batch["labels"].shape[1]] = batch["labels"]
-    if not possible:
-        labels[3] = 5  # thirty times the same letter, in fewer frames
-    model.config.ctc_loss_reduction, model.config.ctc_zero_infinity = reduction, zero_infinity
-    output = model(batch | {"labels": labels})
-    losses, targets = [], []
-    for logits, row, length in zip(to_numpy(output.logits), labels, LENGTHS, strict=True):
-        targets.append([int(label) for label in row if label >= 0])
-        losses.append(textbook_ctc(logits[: model.frame_lengths(length)], targets[-1]))
-    assert np.isfinite(losses[:3]).all()
-    assert np.isfinite(losses[3]) == possible
-    if zero_infinity:
-        losses = np.where(np.isfinite(losses), losses, 0.0)
-    if reduction == "mean":
-        expected = np.mean([loss / len(target) for loss, target in zip(losses, targets, strict=True)])
-    else:
+    for possible in (True, False):
+        if not possible:
+            labels[3] = 5  # thirty times the same letter, in fewer frames
+        output = model(batch | {"labels": labels})
+        losses, targets = [], []
+        for logits, row, length in zip(to_numpy(output.logits), labels, LENGTHS, strict=True):
+            targets.append([int(label) for label in row if label >= 0])
+            losses.append(textbook_ctc(logits[: model.frame_lengths(length)], targets[-1]))
+        assert np.isfinite(losses[:3]).all()
+        assert np.isfinite(losses[3]) == possible
+        if zero_infinity:
+            losses = [loss if np.isfinite(loss) else 0.0 for loss in losses]
         expected = np.sum(losses)
-    assert float(output.loss) == pytest.approx(expected, rel=1e-5)
+        if reduction == "mean":
+            expected = np.mean([loss / len(target) for loss, target in zip(losses, targets, strict=True)])
+        assert float(output.loss) == pytest.approx(expected, rel=1e-5)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.backbone.conftest import GOLDENS, to_numpy
+from tests.gradients import output_and_gradients
 from tests.heads.objective import (
     STILL,
     compiled,
     given_noise,
-    output_and_gradients,
     tiny_config,
     tiny_pretraining,
 )

@@ -1,55 +1,11 @@
-"""The gradient of every variable, on TensorFlow and JAX, and how far it may be from the reference's."""
+"""How far the gradients of a model may be from the reference's."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras
 import numpy as np
 
 from tests.parity.matrix import GRADIENT_OF_LARGEST, GRADIENT_RELATIVE
-from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.key_map import is_transposed, torch_keys
-
-
-def loss_and_gradients(
-    model: Any, batch: dict[str, np.ndarray], *, training: bool = False, weights: np.ndarray | None = None
-) -> tuple[float, dict[str, np.ndarray | None]]:
-    """A model's loss over a batch and its gradient, by variable; None where the loss does not depend on it.
-
-    ``weights`` stand in for the loss of a model that has none: they are multiplied with the last hidden state.
-    """
-
-    def loss_of(output: Any) -> Any:
-        if weights is None:
-            return output["loss"]
-        return keras.ops.sum(output["last_hidden_state"] * weights)
-
-    names = named_variables(model)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            loss = loss_of(model(batch, training=training))
-        gradients = tape.gradient(loss, [variable.value for variable in names.values()])
-        return float(loss), {
-            name: None if gradient is None else gradient.numpy()
-            for name, gradient in zip(names, gradients, strict=True)
-        }
-    import jax
-
-    place = {id(variable): index for index, variable in enumerate(model.trainable_variables)}
-    other = [variable.value for variable in model.non_trainable_variables]
-
-    def evaluate(trainable: Any) -> Any:
-        return loss_of(model.stateless_call(trainable, other, batch, training=training)[0])
-
-    trainable = [variable.value for variable in model.trainable_variables]
-    loss, gradients = jax.jit(jax.value_and_grad(evaluate))(trainable)
-    return float(loss), {
-        name: np.asarray(gradients[place[id(variable)]]) if id(variable) in place else None
-        for name, variable in names.items()
-    }
 
 
 def share_of_allowed(gradients: dict[str, np.ndarray | None], wanted: dict[str, np.ndarray]) -> float:

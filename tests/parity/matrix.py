@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tests.tiny import TINY
+
 # Training must be the same twice.
 NOTHING_RANDOM = {
     "hidden_dropout": 0.0,
@@ -74,16 +76,7 @@ class Size:
 SIZES = {
     "tiny": Size(
         fields={
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "intermediate_size": 24,
-            "conv_dim": [8, 8, 12],
-            "conv_stride": [5, 3, 2],
-            "conv_kernel": [10, 4, 3],
-            "num_conv_pos_embeddings": 8,
-            "num_conv_pos_embedding_groups": 4,
-            "vocab_size": 10,
+            **TINY,
             # Narrow layers need larger weights to make anything of what they hear.
             "initializer_range": 0.3,
             "num_codevectors_per_group": 8,

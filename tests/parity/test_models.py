@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.backbone.conftest import to_numpy
+from tests.gradients import output_and_gradients
 from tests.parity.conftest import Pair, make_pair, torch
-from tests.parity.gradients import loss_and_gradients, share_of_allowed
+from tests.parity.gradients import share_of_allowed
 from tests.parity.matrix import LOSS_LIMIT
 
 pytestmark = pytest.mark.large
@@ -71,8 +72,8 @@ def test_loss_and_the_gradient_of_every_variable(pair: Pair, speech: tuple[np.nd
         if parameter.grad is not None
     }
     batch = {"input_values": waveform, "attention_mask": mask, "labels": LABELS}
-    loss, gradients = loss_and_gradients(pair.ours, batch)
-    assert loss == pytest.approx(expected.item(), rel=LOSS_LIMIT)
+    output, gradients = output_and_gradients(pair.ours, batch)
+    assert float(output.loss) == pytest.approx(expected.item(), rel=LOSS_LIMIT)
     assert share_of_allowed(gradients, wanted) <= 1.0
 
 

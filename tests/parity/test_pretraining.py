@@ -10,9 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backbone.conftest import TINY, to_numpy
-from tests.heads.objective import STILL, given_noise, output_and_gradients
+from tests.backbone.conftest import to_numpy
+from tests.gradients import output_and_gradients
+from tests.heads.objective import STILL, given_noise
 from tests.parity.conftest import Pair, torch, transformers
+from tests.tiny import TINY
 from tfwav2vec2.heads.negatives import sample_negatives
 from tfwav2vec2.heads.pretraining import TFWav2Vec2ForPreTraining
 from tfwav2vec2.weights.key_map import is_transposed, torch_keys
