@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfwav2vec2.backbone import initializers
 from tfwav2vec2.backbone.pretrained import Inputs
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.task_model import TFWav2Vec2TaskModel
@@ -37,7 +36,8 @@ class TFWav2Vec2LayerMixModel(TFWav2Vec2TaskModel):
             layers = config.num_hidden_layers + 1
             self.layer_weights = self.add_weight(
                 shape=(layers,),
-                initializer=initializers.initial(keras.initializers.Constant(1.0 / layers)),
+                # Even where a checkpoint may fill them: those of pretrained backbones do not.
+                initializer=keras.initializers.Constant(1.0 / layers),
                 name="layer_weights",
             )
 

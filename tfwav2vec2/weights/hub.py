@@ -175,4 +175,6 @@ def _initialise(model: Any, names: list[str]) -> None:
     drawn = named_variables(type(model)(config))
     variables = named_variables(model)
     for name in names:
-        variables[name].assign(drawn[name])
+        # The layers' shares are as many as all the layers, and have their values since the model was made.
+        if name != "layer_weights":
+            variables[name].assign(drawn[name])
