@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test lint parity full benchmarks clean
+.PHONY: help demo test heads-on-jax lint parity full benchmarks clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,14 +38,17 @@ lint: $(VENV)/.ready
 
 test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and on JAX, in at most 10 minutes
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --ignore=tests/parity
-	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 tests/backbone tests/heads tests/training
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 tests/backbone tests/training
+
+heads-on-jax: $(VENV)/.ready  ## The heads' tests on JAX, where each model compiles its own programs
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 tests/heads
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
-full: test parity  ## Everything; what it printed last is kept in docs/full.txt
+full: test heads-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
