@@ -202,6 +202,9 @@ class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, keras.Model):
     ) -> TFWav2Vec2PreTrainedModel:
         """Set how the model runs outside traced functions, and return it.
 
+        A compiled program is one operation to TensorFlow's gradient tape: gradients with respect to what is inside,
+        such as the hidden states, need ``jit_compile=False``.
+
         Args:
             buckets: the shapes that batches are padded to.
             jit_compile: True runs a compiled program from a bucket's first call, False never, "auto" (the default)
