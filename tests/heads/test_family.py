@@ -65,7 +65,9 @@ def test_fit_with_the_default_loss_learns(name: str, jit_compile: bool) -> None:
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=jit_compile)
     history = model.fit(batch, batch_size=4, epochs=12, verbose=0, shuffle=False).history["loss"]
     assert np.isfinite(history).all()
-    assert np.mean(history[-3:]) < np.mean(history[:3])
+    # Pretraining draws another task at every step; that it learns is tested on one, in test_pretraining.
+    if name != "TFWav2Vec2ForPreTraining":
+        assert np.mean(history[-3:]) < np.mean(history[:3])
 
 
 @pytest.mark.parametrize("name", LABELLED)
