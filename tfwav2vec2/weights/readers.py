@@ -16,7 +16,8 @@ from tfwav2vec2.weights.formats.flax_reader import FlaxCheckpoint
 from tfwav2vec2.weights.formats.h5_reader import H5Checkpoint
 from tfwav2vec2.weights.formats.keras_archive import WEIGHTS_SUFFIX, is_keras
 from tfwav2vec2.weights.formats.safetensors_reader import SafetensorsCheckpoint
-from tfwav2vec2.weights.formats.torch_reader import LEGACY_MAGIC, ZIP_MAGIC, TorchCheckpoint
+from tfwav2vec2.weights.formats.stored_zip import ZIP_MAGIC
+from tfwav2vec2.weights.formats.torch_reader import LEGACY_MAGIC, TorchCheckpoint
 from tfwav2vec2.weights.formats.torchaudio_reader import torchaudio_view
 
 if TYPE_CHECKING:

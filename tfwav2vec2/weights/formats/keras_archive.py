@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
+from tfwav2vec2.weights.formats.stored_zip import locate
+
 KERAS_SUFFIX, WEIGHTS_SUFFIX = ".keras", ".weights.h5"
 CONFIG_ENTRY, METADATA_ENTRY, WEIGHTS_ENTRY = "config.json", "metadata.json", "model.weights.h5"
-
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_LOCAL_MAGIC = b"PK\x03\x04"
 
 
 def is_keras(path: Path) -> bool:
@@ -30,19 +28,7 @@ def parts(file: BinaryIO) -> dict[str, tuple[int, int]]:
     Raises:
         ValueError: where an entry is compressed or reaches past the end.
     """
-    return {entry.filename: _part(file, entry) for entry in zipfile.ZipFile(file).infolist()}
-
-
-def _part(file: BinaryIO, entry: zipfile.ZipInfo) -> tuple[int, int]:
-    """Where an entry's bytes lie in the archive: start and size. Keras compresses nothing."""
-    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-        raise ValueError(f"its {entry.filename[:100]!r} is compressed, which Keras never does")
-    file.seek(entry.header_offset)
-    magic, name_size, extra_size = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-    start = entry.header_offset + _LOCAL_HEADER.size + name_size + extra_size
-    if magic != _LOCAL_MAGIC or start + entry.file_size > file.seek(0, io.SEEK_END):
-        raise ValueError("an entry of the archive reaches past the end of the file")
-    return start, entry.file_size
+    return {entry.filename: locate(file, entry, "Keras") for entry in zipfile.ZipFile(file).infolist()}
 
 
 class Part:

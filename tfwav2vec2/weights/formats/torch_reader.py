@@ -17,14 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfwav2vec2.weights.checkpoint import Checkpoint, CheckpointError, damage_reported
+from tfwav2vec2.weights.formats.stored_zip import ZIP_MAGIC, locate
 from tfwav2vec2.weights.formats.torch_pickle import MAX_PICKLE_BYTES, Pickled, UnsafePickleError, read_pickle
 from tfwav2vec2.weights.formats.torch_tensors import StoredTensor
 
-ZIP_MAGIC = b"PK\x03\x04"
 # The pickle of the number that opens every file in the old format.
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_VERSION = 1001
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 @dataclass(frozen=True)
@@ -141,15 +140,9 @@ class TorchCheckpoint(Checkpoint):
 
     def _block(self, entry: zipfile.ZipInfo) -> _Block:
         """Where an entry's bytes lie: torch compresses nothing, so what claims to be compressed is refused."""
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise ValueError("an entry of the archive is compressed")
-        self._file.seek(entry.header_offset)
-        magic, name_size, extra_size = _LOCAL_HEADER.unpack(self._file.read(_LOCAL_HEADER.size))
-        start = entry.header_offset + _LOCAL_HEADER.size + name_size + extra_size
-        if magic != ZIP_MAGIC or start + entry.file_size > self._size:
-            raise ValueError("an entry of the archive reaches past the end of the file")
+        start, size = locate(self._file, entry, "torch")
         # torch writes 0 where it was told to leave checksums out.
-        return _Block(start, entry.file_size, entry.CRC or None)
+        return _Block(start, size, entry.CRC or None)
 
     def _bytes(self, entry: zipfile.ZipInfo, limit: int) -> bytes:
         block = self._block(entry)
