@@ -97,18 +97,23 @@ def test_ctrl_c_ends_quietly(tiny_folder, tmp_path):
     """Interrupted where it waits for input: a named pipe that nobody writes to."""
     pipe = tmp_path / "pipe.wav"
     os.mkfifo(pipe)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "transcribe", str(pipe), "--model", str(tiny_folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
         cwd=REPOSITORY,
-    )
-    writer = open_for_writing(pipe, process)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    os.close(writer)
+        # What runs in a shell's background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            writer = open_for_writing(pipe, process)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            os.close(writer)
+        finally:
+            process.kill()
     assert out == b""
     assert err.strip() == b""
     assert process.returncode == 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -188,13 +189,16 @@ def write_json(
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and rename it to ``path`` once all went well.
 
-    After an error the temporary file is gone and what ``path`` held before is untouched.
+    After an error the temporary file is gone and what ``path`` held before is untouched. The rename waits until the
+    new file is on the disk, so that a machine that loses its power keeps one of the two whole.
     """
     path = Path(path)
     # Not made from the name of the file, which may be as long as the file system allows.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -29,7 +29,11 @@ DTYPES: dict[str, np.dtype] = {
 
 
 class SafetensorsCheckpoint(Checkpoint):
-    """A ``.safetensors`` file. The library checks every claim of its header against the file's size."""
+    """A ``.safetensors`` file. The library checks every claim of its header against the file's size.
+
+    Attributes:
+        metadata: the text that stands in the header.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -39,6 +43,7 @@ class SafetensorsCheckpoint(Checkpoint):
             slices = {key: self._file.get_slice(key) for key in self._file.keys()}  # noqa: SIM118  # not a dict
             self._dtypes = {key: part.get_dtype() for key, part in slices.items()}
             self.shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
+            self.metadata: dict[str, str] = self._file.metadata() or {}
 
     def read(self, key: str) -> np.ndarray:
         """The tensor with this key."""

@@ -24,10 +24,13 @@ _METADATA = {"format": "pt"}
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
 
 
-def write_safetensors(path: str | Path, tensors: Mapping[str, LazyTensor]) -> None:
+def write_safetensors(
+    path: str | Path, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors by name into one file; a file that is there already is replaced only once all is written.
 
-    Each tensor is asked for once, when its turn comes, and let go before the next.
+    Each tensor is asked for once, when its turn comes, and let go before the next. ``metadata`` is text that stands in
+    the header; by default the hub's word for torch's layout.
 
     Raises:
         OSError: where the file cannot be written.
@@ -36,7 +39,7 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, LazyTensor]) -> No
     # Wide dtypes first, so that every tensor begins at a multiple of its item's size: readers map the file as it is.
     ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
     with write_atomically(path) as temporary, temporary.open("wb") as file:
-        file.write(_header(ordered))
+        file.write(_header(ordered, metadata or _METADATA))
         for name, tensor in ordered.items():
             array = tensor.read()
             if array.shape != tensor.shape or array.dtype != tensor.dtype:
@@ -48,8 +51,8 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, LazyTensor]) -> No
             file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def _header(tensors: Mapping[str, LazyTensor]) -> bytes:
-    entries: dict[str, object] = {"__metadata__": _METADATA}
+def _header(tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> bytes:
+    entries: dict[str, object] = {"__metadata__": dict(metadata)}
     start = 0
     for name, tensor in tensors.items():
         if tensor.dtype not in _WORDS:
