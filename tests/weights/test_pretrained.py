@@ -271,6 +271,38 @@ def test_a_file_of_a_pretraining_model(folder: Path) -> None:
     TFWav2Vec2Model.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("headed", [True, False], ids=["another head", "bare file"])
+def test_fine_tuning_begins_with_a_new_head_and_no_warning(
+    tiny_model: Any, folder: Path, headed: bool
+) -> None:
+    if headed:
+        change(
+            folder, lambda tensors: tensors.update({"quantizer.codevectors": np.zeros((1, 4, 2), np.float32)})
+        )
+    else:
+        tiny_model.wav2vec2.save_pretrained(folder)
+    model = TFWav2Vec2ForCTC.from_pretrained(folder, strict="backbone", vocab_size=40)
+    assert_same(tiny_model.wav2vec2, model.wav2vec2)
+    assert np.std(values(model)["lm_head.kernel"]) == pytest.approx(0.02, rel=0.2)
+
+
+@pytest.mark.parametrize("headed", [True, False], ids=["another head", "bare file"])
+def test_a_new_head_excuses_nothing_in_the_backbone(tiny_model: Any, folder: Path, headed: bool) -> None:
+    prefix = "wav2vec2." if headed else ""
+    if not headed:
+        tiny_model.wav2vec2.save_pretrained(folder)
+
+    def edit(tensors: dict[str, np.ndarray]) -> None:
+        del tensors[f"{prefix}encoder.layer_norm.weight"]
+        tensors[f"{prefix}encoder.stranger"] = np.zeros(3, np.float32)
+
+    change(folder, edit)
+    with pytest.raises(
+        ValueError, match=r"missing: \S*encoder.layer_norm.weight\n.*expected: \S*encoder.stranger"
+    ):
+        TFWav2Vec2ForCTC.from_pretrained(folder, strict="backbone", vocab_size=40)
+
+
 def test_everything_that_does_not_fit_is_listed(folder: Path) -> None:
     def edit(tensors: dict[str, np.ndarray]) -> None:
         del tensors["wav2vec2.encoder.layer_norm.weight"]

@@ -22,7 +22,7 @@ from tfwav2vec2.weights.model_files import (
     open_model_files,
 )
 from tfwav2vec2.weights.readers import open_checkpoint
-from tfwav2vec2.weights.variables import fill, tensors
+from tfwav2vec2.weights.variables import Strictness, fill, tensors
 from tfwav2vec2.weights.writers import write_checkpoint
 
 
@@ -37,7 +37,7 @@ class PretrainedModel(PushToHub):
         name_or_path: str | Path,
         *,
         config: Wav2Vec2Config | str | Path | None = None,
-        strict: bool = True,
+        strict: Strictness = True,
         ignore_mismatched_sizes: bool = False,
         dtype: Any = None,
         from_pt: bool = False,
@@ -56,10 +56,11 @@ class PretrainedModel(PushToHub):
                 :func:`~tfwav2vec2.weights.readers.open_checkpoint` reads, beside its ``config.json`` where it does not
                 describe itself, as those of fairseq, torchaudio and Keras do.
             config: a configuration to use in place of the folder's own, or where to find it.
-            strict: whether a tensor that the file lacks, or has too many, is an error. With False what is missing is
-                initialised as in a new model and what is not expected is left out, with a warning that lists both: the
-                way to put a new head on a pretrained backbone. ``masked_spec_embed``, which only training reads and
-                which many published files lack, may always be missing.
+            strict: whether a tensor that the file lacks, or has too many, is an error. ``"backbone"`` is the way to
+                fine-tune: the backbone must be there, the head is initialised as in a new model where the file has
+                none that fits. With False whatever is missing is initialised and what is not expected is left out,
+                with a warning that lists both. ``masked_spec_embed``, which only training reads and which many
+                published files lack, may always be missing.
             ignore_mismatched_sizes: initialise tensors of another shape as in a new model, with a warning that lists
                 them; otherwise they are an error.
             dtype: dtype or Keras policy of the model, such as ``"mixed_bfloat16"``; Keras's own by default.
@@ -87,7 +88,7 @@ class PretrainedModel(PushToHub):
         return model
 
     def load_checkpoint(
-        self, path: str | Path, *, strict: bool = True, ignore_mismatched_sizes: bool = False
+        self, path: str | Path, *, strict: Strictness = True, ignore_mismatched_sizes: bool = False
     ) -> None:
         """Fill this model's variables from one checkpoint file, of any kind that ``from_pretrained`` reads.
 

@@ -5,28 +5,34 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.checkpoint import Checkpoint, LazyTensor, Shape
-from tfwav2vec2.weights.key_map import is_optional, is_transposed, match, torch_keys
+from tfwav2vec2.weights.key_map import BACKBONE, is_optional, is_transposed, match, torch_keys
 
 logger = logging.getLogger(__name__)
 
 # Which variables, by name, another file fills after this one.
 _filled_elsewhere: ContextVar[Callable[[str], bool]] = ContextVar("filled_elsewhere", default=lambda _: False)
 
+# True, or False for a warning; "backbone" is strict about the backbone and lets the head be another's, or nobody's.
+Strictness = bool | Literal["backbone"]
+
 _PACKAGE = __name__.partition(".")[0]
-_LENIENT = "pass strict=False to initialise what is missing and leave out what is not expected"
+_LENIENT = (
+    'pass strict="backbone" to put a new head on the file\'s backbone, or strict=False to initialise whatever is missing '
+    "and leave out what is not expected"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def filled_elsewhere(chosen: Callable[[str], bool]) -> Iterator[None]:
         _filled_elsewhere.reset(token)
 
 
-def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_sizes: bool) -> list[str]:
+def fill(model: Any, checkpoint: Checkpoint, strict: Strictness, ignore_mismatched_sizes: bool) -> list[str]:
     """Assign to a model's variables what a checkpoint holds, once everything has been checked.
 
     Returns:
@@ -61,7 +67,8 @@ def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_siz
 
     Raises:
         ValueError: for tensors that are missing, not expected (unless ``strict`` is False) or of another shape (unless
-            ``ignore_mismatched_sizes``); the message lists them all and no variable has changed.
+            ``ignore_mismatched_sizes``), for ``strict="backbone"`` in the backbone alone; the message lists them all and
+            no variable has changed.
         CheckpointError: where the file turns out to be damaged.
     """
     elsewhere = _filled_elsewhere.get()
@@ -71,26 +78,44 @@ def fill(model: Any, checkpoint: Checkpoint, strict: bool, ignore_mismatched_siz
     mismatched = {
         name: key for name, key in found.pairs.items() if torch_shape(name, variables[name]) != shapes[key]
     }
-    harmless = all(map(is_optional, found.missing))
+    of_head = _head_keys(variables, shapes) if strict == "backbone" else frozenset()
+    missing = [key for key in found.missing if key not in of_head]
+    unexpected = [key for key in found.unexpected if key not in of_head]
+    resized = [
+        f"{key} (file {shapes[key]}, model {torch_shape(name, variables[name])})"
+        for name, key in mismatched.items()
+        if key not in of_head
+    ]
+    another_head = [
+        key for key in (*found.missing, *found.unexpected, *mismatched.values()) if key in of_head
+    ]
+    harmless = all(map(is_optional, missing))
     refused = logging.ERROR if strict else logging.WARNING
     problems = [
-        _Problem("missing", found.missing, logging.INFO if harmless else refused, _LENIENT),
-        _Problem("not expected", found.unexpected, refused, _LENIENT),
+        _Problem("missing", missing, logging.INFO if harmless else refused, _LENIENT),
+        _Problem("not expected", unexpected, refused, _LENIENT),
         _Problem(
             "of another shape",
-            [
-                f"{key} (file {shapes[key]}, model {torch_shape(name, variables[name])})"
-                for name, key in mismatched.items()
-            ],
+            resized,
             logging.WARNING if ignore_mismatched_sizes else logging.ERROR,
             "pass ignore_mismatched_sizes=True to initialise what has another shape",
         ),
+        _Problem("of another head", another_head, logging.INFO, _LENIENT),
     ]
     _report(checkpoint.path, type(model).__name__, [problem for problem in problems if problem.keys])
     for name, key in found.pairs.items():
         if name not in mismatched:
             assign(name, variables[name], checkpoint.read(key))
     return [name for name in variables if name not in found.pairs or name in mismatched]
+
+
+def _head_keys(variables: Iterable[str], keys: Iterable[str]) -> frozenset[str]:
+    """The torch keys of a model's head and of a file's."""
+    ours = {key for name in variables if not name.startswith(BACKBONE) for key in torch_keys(name)}
+    theirs = set(keys)
+    if any(key.startswith(BACKBONE) for key in theirs):
+        return frozenset(ours | {key for key in theirs if not key.startswith(BACKBONE)})
+    return frozenset(ours - theirs)
 
 
 def _report(path: Path, model: str, problems: list[_Problem]) -> None:
