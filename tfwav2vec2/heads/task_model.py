@@ -11,9 +11,10 @@ from tfwav2vec2.backbone.pretrained import Inputs, TFWav2Vec2PreTrainedModel
 from tfwav2vec2.backbone.wav2vec2 import TFWav2Vec2Model
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2BaseModelOutput
+from tfwav2vec2.training.resumable_fit import ResumableFit
 
 
-class TFWav2Vec2TaskModel(TFWav2Vec2PreTrainedModel):
+class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
     """A backbone with a head. A subclass makes the head's parts, answers a call and knows the task's loss."""
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:

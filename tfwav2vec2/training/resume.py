@@ -15,7 +15,6 @@ from tfwav2vec2.training.callback_counts import CallbackCounts
 from tfwav2vec2.training.training_state import (
     NotFiniteError,
     Position,
-    read_position,
     read_state,
     restore_metrics,
     write_state,
@@ -31,8 +30,13 @@ _KEPT = 2
 class Seekable(Protocol):
     """Data that can begin in the middle of an epoch: :class:`~tfwav2vec2.training.data.SpeechData`."""
 
+    steps_per_epoch: int
+
     def seek(self, epoch: int, step: int) -> None:
         """Make the next iteration begin with this step of this epoch."""
+
+    def dataset(self) -> Any:
+        """What ``fit`` takes: the rest of the epoch that was sought, then whole epochs."""
 
 
 class BackupAndResume(keras.callbacks.Callback):
@@ -81,34 +85,64 @@ class BackupAndResume(keras.callbacks.Callback):
         self._position = Position()
         # What the first epoch after a restart still needs; None once it has it.
         self._restored: dict[str, np.ndarray] | None = None
-        # Data that is asked for its length before the training begins has to know where that is.
-        newest = next(iter(self._states()), None)
-        if data is not None and newest is not None:
-            position = read_position(newest)
-            data.seek(position.epoch, position.step)
+        self._is_restored = self._has_trained = False
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Restore the newest state, if there is one.
+    def restore(self, model: keras.Model) -> Position:
+        """Give a model the newest state, if there is one, and tell how far that had come.
+
+        The ``fit`` of this package's models calls it.
 
         Raises:
-            CheckpointError: where no state in the folder belongs to this training.
+            CheckpointError: where there are states, but none that can be read belongs to this training.
         """
+        self._is_restored = True
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
-        self._position, self._restored = self._restore()
-        self._trained = False
-        position, epochs = self._position, self.params["epochs"]
-        finished = position.finished_epochs is not None and position.finished_epochs >= epochs
-        # Keras's own way for a callback to say with which epoch fit begins.
-        self.model._initial_epoch = epochs if finished else position.epoch
-        if self._restored is not None:
-            logger.info(
-                "The training goes on after step %d of epoch %d, from %s",
-                position.step,
-                position.epoch + 1,
-                self.folder,
+        self._position, self._restored = Position(), None
+        problems: list[CheckpointError] = []
+        for path in self._states():
+            try:
+                self._position, self._restored = read_state(path, model)
+            except CheckpointError as error:
+                problems.append(error)
+                logger.warning("%s", error)
+                continue
+            logger.info("The training goes on from %s", path)
+            return self._position
+        if problems:
+            raise problems[0]
+        return self._position
+
+    def is_finished(self, epochs: int) -> bool:
+        """Whether the training that was restored had ended, with no fewer epochs than these."""
+        return self._position.finished_epochs is not None and self._position.finished_epochs >= epochs
+
+    def steps_left(self) -> int:
+        """How many steps the epoch that was restored still has."""
+        return self._data.steps_per_epoch - self._position.step
+
+    def rest_of_epoch(self) -> Any:
+        """What is left of the data of the epoch that was restored."""
+        self._data.seek(self._position.epoch, self._position.step)
+        return self._data.dataset()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin with the epoch that the newest state asks for.
+
+        Raises:
+            CheckpointError: as :meth:`restore`.
+            ValueError: for a state in the middle of an epoch and a model whose ``fit`` cannot take that up.
+        """
+        if not self._is_restored and self.restore(self.model).step:
+            raise ValueError(
+                f"The newest state in {self.folder} is in the middle of an epoch, which {type(self.model).__name__}.fit "
+                "cannot take up; it needs a model of tfwav2vec2"
             )
+        self._is_restored = self._has_trained = False
+        epochs = self.params["epochs"]
+        # Keras's own way for a callback to say with which epoch fit begins.
+        self.model._initial_epoch = epochs if self.is_finished(epochs) else self._position.epoch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keep the state with which the epoch begins, or take up the epoch that was interrupted.
@@ -120,7 +154,7 @@ class BackupAndResume(keras.callbacks.Callback):
         else:
             self._position.epoch, self._position.step = epoch, 0
             self._save()
-        self._trained = True
+        self._has_trained = True
         self._position.finished_epochs = None
         self._steps_before = self._position.step
         if self._data is not None:
@@ -152,7 +186,7 @@ class BackupAndResume(keras.callbacks.Callback):
         if self._restored is not None:
             self._take_up()
         self.model._initial_epoch = None
-        if self._trained:
+        if self._has_trained:
             self._position.epoch, self._position.step = self._position.epoch + 1, 0
             self._position.finished_epochs = self.params["epochs"]
             self._save()
@@ -160,18 +194,6 @@ class BackupAndResume(keras.callbacks.Callback):
     def _states(self) -> list[Path]:
         """The states in the folder, the newest first."""
         return sorted(self.folder.glob("state-*.safetensors"), reverse=True)
-
-    def _restore(self) -> tuple[Position, dict[str, np.ndarray] | None]:
-        problems: list[CheckpointError] = []
-        for path in self._states():
-            try:
-                return read_state(path, self.model)
-            except CheckpointError as error:
-                problems.append(error)
-                logger.warning("%s", error)
-        if problems:
-            raise problems[0]
-        return Position(), None
 
     def _take_up(self) -> None:
         """Restore what Keras resets as it begins: running metrics, the history, the other callbacks' counts."""

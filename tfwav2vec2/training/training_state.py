@@ -76,16 +76,6 @@ def write_state(path: Path, model: keras.Model, position: Position, arrays: dict
     write_safetensors(path, tensors, metadata={_POSITION: json.dumps(asdict(position))})
 
 
-def read_position(path: Path) -> Position:
-    """How far the training had come whose state is in a file.
-
-    Raises:
-        CheckpointError: where the file is not a training's state.
-    """
-    with SafetensorsCheckpoint(path) as checkpoint:
-        return _position_of(checkpoint)
-
-
 def read_state(path: Path, model: keras.Model) -> tuple[Position, dict[str, np.ndarray]]:
     """Give a model the state in a file: weights, optimizer and seeds.
 
