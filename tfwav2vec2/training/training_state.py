@@ -51,7 +51,7 @@ def write_state(path: Path, model: keras.Model, position: Position, arrays: dict
 
     Args:
         path: the file to write.
-        model: compiled, its optimizer built.
+        model: compiled.
         position: how far it has come.
         arrays: what callbacks hold besides plain values.
 
@@ -87,8 +87,6 @@ def read_state(path: Path, model: keras.Model) -> tuple[Position, dict[str, np.n
         CheckpointError: where the file is not a training's state, or that of another model or optimizer. The model
             is then as it was.
     """
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
     with SafetensorsCheckpoint(path) as checkpoint:
         position = _position_of(checkpoint)
         variables = {
@@ -125,6 +123,9 @@ def restore_metrics(model: keras.Model, arrays: dict[str, np.ndarray]) -> bool:
 
 def _parts(model: keras.Model) -> dict[str, list[keras.Variable]]:
     """The variables by what they belong to. Their names differ between runs (Keras counts layers), their order does not."""
+    if not model.optimizer.built:
+        # Keras makes its variables in the first step.
+        model.optimizer.build(model.trainable_variables)
     return {
         "model": model.variables,
         "optimizer": model.optimizer.variables,
