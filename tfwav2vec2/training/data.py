@@ -1,0 +1,442 @@
+"""Examples to batches for ``fit``: every batch is a function of a seed, the epoch and the step, and of nothing else."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from tfwav2vec2.audio.buckets import Buckets
+from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
+from tfwav2vec2.backbone.lengths import shortest_clip
+from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.training.batch_plan import BatchPlan, PlannedBatch, chosen_lengths
+from tfwav2vec2.training.clip_reading import read_clip
+from tfwav2vec2.training.data_report import DataReport, LeftOut
+from tfwav2vec2.training.manifest import as_examples
+from tfwav2vec2.training.reading_position import ReadingPosition, WaitingTime
+from tfwav2vec2.training.selection import Selection, Usable
+from tfwav2vec2.training.targets import Classes, FrameClasses, NoTargets, Targets, Transcripts, output_frames
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+logger = logging.getLogger(__name__)
+
+TASKS = ("ctc", "classify", "frames", "speaker", "pretrain")
+
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+DEFAULT_BATCH_SIZE = 8
+
+# What decoding may find beyond the length that a header told: rounding, and the delay of a lossy encoder.
+_TOLERATED_SECONDS = 0.1
+
+
+class SpeechData:
+    """Batches of speech for ``fit``, ``evaluate`` and ``predict``: ``model.fit(data.dataset(), epochs=...)``.
+
+    Clips are decoded, resampled, augmented, normalised and padded while the model trains. Clips of about one length come
+    together, padded to the few lengths of ``buckets``, so that few shapes are compiled. What cannot be learned from is
+    left out, counted in :attr:`report` and logged: nothing disappears silently.
+
+    ``batch(epoch, step)`` depends on the seed, the epoch and the step alone, so that a training which was interrupted can
+    go on with the very batch that would have been next: see :meth:`seek`.
+
+    Args:
+        examples: a list of :class:`~tfwav2vec2.training.examples.Example`; the path of a manifest or of a folder of
+            audio; or a Hugging Face dataset with its usual columns.
+        task: ``"ctc"``, ``"classify"``, ``"frames"``, ``"speaker"`` or ``"pretrain"``.
+        processor: the model's processor; a feature extractor is enough for tasks without text.
+        config: the model's configuration.
+        batch_size: the clips of a batch, over all devices; 8 by default.
+        batch_seconds: in place of ``batch_size``: the sound of a batch, padding included, in seconds.
+        shuffle: whether each epoch has its own order. Without it clips of one length come together all the same.
+        seed: decides the order, the crops and the augmentation.
+        augment: ``augment(samples, rng) -> samples``, applied to each clip before it is normalised. One that makes clips
+            longer says so by an attribute ``stretch``, the most times longer. A clip that it makes too short for its
+            target, or longer than it said, is used as it is.
+        min_seconds: shorter clips are left out.
+        max_seconds: longer clips are left out.
+        crop_seconds: of longer clips a piece of this length is used, at random where ``shuffle`` is set, else from the
+            middle; not for CTC and frame classification, whose targets belong to places in the clip.
+        drop_remainder: whether the batch that is smaller than others is left out.
+        buckets: the lengths that clips are padded to; or how many of the usual lengths to use, those that pad least.
+        divisible_by: what the clips of every batch are a multiple of: the number of devices that share it.
+        normalize_text: what is done to texts, in place of bringing them to the vocabulary's letters.
+        background: for ``"frames"``, the class of frames in no interval.
+        check: how far to look for unusable files before training begins: ``"header"`` reads their headers, ``"decode"``
+            decodes them, ``"manifest"`` opens none whose length the manifest tells.
+        workers: how many batches are made at once; by default as many as there are cores, at most 4.
+        ahead: how many finished batches may wait.
+
+    Raises:
+        ValueError: for arguments that contradict each other, and where no example can be learned from.
+        TypeError: for a processor without a tokenizer where there are texts.
+    """
+
+    def __init__(
+        self,
+        examples: Any,
+        task: str,
+        processor: Any,
+        config: Wav2Vec2Config,
+        *,
+        batch_size: int | None = None,
+        batch_seconds: float | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+        min_seconds: float | None = None,
+        max_seconds: float | None = None,
+        crop_seconds: float | None = None,
+        drop_remainder: bool = False,
+        buckets: Buckets | int | None = None,
+        divisible_by: int = 1,
+        normalize_text: Callable[[str], str] | None = None,
+        background: str | None = None,
+        check: str = "header",
+        workers: int | None = None,
+        ahead: int = 4,
+    ) -> None:
+        if task not in TASKS:
+            raise ValueError(f"task is {task!r}; it must be one of {', '.join(map(repr, TASKS))}")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; it must be 0 or more")
+        batch_size = _clips_of_a_batch(batch_size, batch_seconds, divisible_by)
+        self.task = task
+        self.seed = seed
+        self.workers = workers or min(4, os.cpu_count() or 1)
+        self.ahead = ahead
+        self.wait = WaitingTime()
+        self._config = config
+        self._extractor = getattr(processor, "feature_extractor", processor)
+        if not isinstance(self._extractor, Wav2Vec2FeatureExtractor):
+            raise TypeError(
+                f"processor is a {type(processor).__name__}; give the model's processor or its feature extractor"
+            )
+        self._augment = augment
+        self._targets = _targets_for(task, processor, config, self.sampling_rate, normalize_text, background)
+        if crop_seconds is not None and self._targets.follows_time:
+            raise ValueError(
+                f"crop_seconds cuts pieces out of clips, whose targets for {task!r} belong to the whole; use max_seconds "
+                "to leave long clips out"
+            )
+        self._crop = None if crop_seconds is None else round(crop_seconds * self.sampling_rate)
+        self._random_crops = shuffle
+        selection = Selection(self._targets, config, self.sampling_rate, min_seconds, max_seconds, check)
+        self._clips, left_out = selection.apply(as_examples(examples))
+        if not self._clips:
+            raise ValueError(
+                "No example can be learned from:\n"
+                + str(DataReport(0, left_out, 0.0, 0, {}, 0.0, **self._text_counts()))
+            )
+        lengths = [self._padded_at_least(clip) for clip in self._clips]
+        if not isinstance(buckets, Buckets):
+            buckets = Buckets() if buckets is None else chosen_lengths(lengths, buckets, Buckets())
+        self._plan = BatchPlan(
+            lengths,
+            [self._targets.size(clip.target) for clip in self._clips],
+            buckets,
+            clips=batch_size,
+            total_samples=None if batch_seconds is None else round(batch_seconds * self.sampling_rate),
+            divisible_by=divisible_by,
+            shuffle=shuffle,
+            drop_remainder=drop_remainder,
+        )
+        self._part, self._parts = 0, 1
+        self._plans: dict[int, list[PlannedBatch]] = {}
+        self._position = ReadingPosition(self.steps_per_epoch)
+        if not self.steps_per_epoch:
+            raise ValueError(
+                f"{len(self._clips)} examples do not fill one batch of {batch_size or divisible_by}; make batches smaller, "
+                "or leave out drop_remainder"
+            )
+        self.report = self._make_report(left_out)
+        logger.log(logging.WARNING if left_out else logging.INFO, "%s", self.report)
+
+    # What there is
+
+    @property
+    def sampling_rate(self) -> int:
+        """The model's rate in Hz."""
+        return self._extractor.sampling_rate
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The batches of an epoch, the same for every epoch."""
+        return len(self.plan(0))
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    @property
+    def element_spec(self) -> dict[str, tuple[tuple[int | None, ...], type]]:
+        """The shape, as far as it is fixed, and the type of each part of a batch."""
+        spec: dict[str, tuple[tuple[int | None, ...], type]] = {
+            "input_values": ((None, None), np.float32),
+            "attention_mask": ((None, None), np.int32),
+        }
+        if self._targets.trailing is not None:
+            spec["labels"] = ((None, *self._targets.trailing), self._targets.dtype)
+        return spec
+
+    # A batch as a function of the epoch and the step
+
+    def plan(self, epoch: int) -> list[PlannedBatch]:
+        """The batches of an epoch, over all devices, before anything is read."""
+        plan = self._plans.get(epoch)
+        if plan is None:
+            plan = self._plan.epoch(np.random.default_rng((self.seed, epoch)))
+            # Whoever reads ahead needs the next epoch's plan beside this one's.
+            self._plans = {
+                0: self._plans.get(0, plan),
+                epoch - 1: self._plans.get(epoch - 1, plan),
+                epoch: plan,
+            }
+        return plan
+
+    def batch_ids(self, epoch: int, step: int) -> list[str]:
+        """The names of a batch's examples, in the order of its rows."""
+        return [self._clips[member].example.id for member in self._rows(self._planned(epoch, step))]
+
+    def batch(self, epoch: int, step: int) -> dict[str, np.ndarray]:
+        """One batch, the same whenever and wherever it is asked for.
+
+        Returns:
+            ``input_values`` (batch, samples) float32, ``attention_mask`` (batch, samples) int32 and, unless the task is
+            ``"pretrain"``, ``labels``: (batch, letters) int32 padded with -100, (batch,) int32 classes, or (batch,
+            frames, num_labels) float32.
+
+        Raises:
+            OSError, ValueError: for a clip that cannot be read, or is not as long as was known of it.
+            IndexError: for a step that the epoch does not have.
+        """
+        planned = self._planned(epoch, step)
+        clips = [self._clips[member] for member in self._rows(planned)]
+        waveforms, stretch = [], []
+        for clip in clips:
+            waveform, factor = self._waveform(clip, epoch, planned.samples)
+            waveforms.append(waveform)
+            stretch.append(factor)
+        batch = dict(
+            self._extractor(
+                waveforms,
+                padding="max_length",
+                max_length=planned.samples,
+                return_attention_mask=True,
+                sampling_rate=self.sampling_rate,
+                return_tensors="np",
+            )
+        )
+        labels = self._targets.batch(
+            [clip.target for clip in clips],
+            [len(waveform) for waveform in waveforms],
+            stretch,
+            planned.samples,
+            planned.label_columns,
+        )
+        return batch if labels is None else batch | {"labels": labels}
+
+    def _planned(self, epoch: int, step: int) -> PlannedBatch:
+        plan = self.plan(epoch)
+        if not 0 <= step < len(plan):
+            raise IndexError(f"There is no step {step} in an epoch of {len(plan)} steps, counted from 0")
+        return plan[step]
+
+    def _rows(self, planned: PlannedBatch) -> tuple[int, ...]:
+        rows = len(planned.members) // self._parts
+        return planned.members[self._part * rows : (self._part + 1) * rows]
+
+    def _waveform(self, clip: Usable, epoch: int, limit: int) -> tuple[np.ndarray, float]:
+        """A clip cut and augmented, and how many times longer that made it."""
+        waveform = read_clip(clip.example, self.sampling_rate)
+        # The epoch's order is drawn from (seed, epoch), which is the same stream as (seed, epoch, 0).
+        rng = np.random.default_rng((self.seed, epoch, 1 + clip.number))
+        if self._crop is not None and len(waveform) > self._crop:
+            room = len(waveform) - self._crop
+            start = int(rng.integers(room + 1)) if self._random_crops else room // 2
+            waveform = waveform[start : start + self._crop]
+        if len(waveform) > limit:
+            if len(waveform) - limit > _TOLERATED_SECONDS * self.sampling_rate:
+                raise ValueError(
+                    f"Example {clip.example.id} holds {len(waveform) / self.sampling_rate:.2f} s, and "
+                    f"{clip.samples / self.sampling_rate:.2f} s were expected; correct its header or the manifest, or look "
+                    "at every clip first by check='decode'"
+                )
+            waveform = waveform[:limit]
+        if self._augment is None:
+            return waveform, 1.0
+        changed = _as_waveform(self._augment(waveform.copy(), rng), clip)
+        frames = output_frames(self._config, len(changed))
+        if len(changed) > limit or frames < self._targets.frames_needed(clip.target):
+            return waveform, 1.0
+        return changed, len(changed) / len(waveform)
+
+    # The batches one after another
+
+    def dataset(self) -> Any:
+        """The batches for ``fit``: a ``tf.data.Dataset`` on TensorFlow, on other backends a ``keras.utils.PyDataset``.
+
+        Each time it is iterated it goes on to the next epoch, once an epoch has been read to its end. Both hold the
+        same batches. On another backend a ``tf.data.Dataset`` works as well (:meth:`as_tf_dataset`), but loading
+        TensorFlow takes seconds, half a gigabyte and, if it may, the GPU's memory.
+        """
+        return self.as_tf_dataset() if keras.backend.backend() == "tensorflow" else self.as_py_dataset()
+
+    def as_tf_dataset(self) -> tf.data.Dataset:
+        """The batches as a ``tf.data.Dataset``."""
+        from tfwav2vec2.training.tf_dataset import make_tf_dataset
+
+        return make_tf_dataset(self, self._position)
+
+    def as_py_dataset(self) -> keras.utils.PyDataset:
+        """The batches as a ``keras.utils.PyDataset``, which threads of its own fill."""
+        from tfwav2vec2.training.py_dataset import SpeechPyDataset
+
+        return SpeechPyDataset(self, self._position)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        """The batches of the next epoch, or of what is left of it after a :meth:`seek`, made one by one."""
+        iteration = self._position.begin()
+        for step in range(iteration.step, self.steps_per_epoch):
+            self._position.handed_out(iteration.number, step)
+            yield self.batch(iteration.epoch, step)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch and the step with which the next iteration begins."""
+        return self._position.next
+
+    def seek(self, epoch: int, step: int = 0) -> None:
+        """Make the next iteration, of whatever was made by :meth:`dataset`, begin with this step of this epoch.
+
+        It ends where the epoch ends, so the iteration after it begins with the next epoch. In ``fit``, call this from a
+        callback's ``on_epoch_begin``: Keras counts the batches of a dataset once, and a first epoch that holds fewer is
+        no fault then (its warning that the data ran out is silenced).
+
+        Raises:
+            ValueError: for a position that the data do not have.
+        """
+        self._position.seek(epoch, step)
+        if step:
+            warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
+
+    def shard(self, index: int, count: int) -> SpeechData:
+        """The part of every batch that one of several processes trains on; they see the same steps and shapes.
+
+        Process ``index`` gets the ``index``-th of ``count`` equal blocks of each batch's rows.
+
+        Raises:
+            ValueError: for an index that is not below the count, or batches that cannot be cut into equal blocks.
+        """
+        if not 0 <= index < count:
+            raise ValueError(f"There is no part {index} of {count}, counted from 0")
+        if self._parts > 1:
+            raise ValueError("These data are one process's part already; take parts of the whole")
+        if self._plan.divisible_by % count:
+            raise ValueError(
+                f"Batches of {self._plan.divisible_by} clips and their multiples cannot be cut into {count} equal parts; "
+                f"make the data with divisible_by={math.lcm(self._plan.divisible_by, count)}"
+            )
+        part = copy.copy(self)
+        part._part, part._parts = index, count
+        part._position = ReadingPosition(self.steps_per_epoch)
+        part.wait = WaitingTime()
+        return part
+
+    # Once, at the beginning
+
+    def _padded_at_least(self, clip: Usable) -> int:
+        """The samples that a batch must have room for: the longest that a clip may become, and what masking needs."""
+        samples = clip.samples if self._crop is None else min(clip.samples, self._crop)
+        samples = math.ceil(samples * getattr(self._augment, "stretch", 1.0))
+        config = self._config
+        if config.apply_spec_augment and config.mask_time_prob > 0:
+            samples = max(
+                samples, shortest_clip(config) + (config.mask_time_length - 1) * config.inputs_to_logits_ratio
+            )
+        return samples
+
+    def _text_counts(self) -> dict[str, Any]:
+        if not isinstance(self._targets, Transcripts):
+            return {}
+        return {"unknown_characters": self._targets.unknown, "changed_texts": self._targets.changed}
+
+    def _make_report(self, left_out: list[LeftOut]) -> DataReport:
+        plan = self.plan(0)
+        members = [member for planned in plan for member in planned.members]
+        sound = [min(self._clips[member].samples, self._crop or math.inf) for member in members]
+        padded = sum(len(planned.members) * planned.samples for planned in plan)
+        return DataReport(
+            kept=len(self._clips),
+            left_out=left_out,
+            seconds=sum(clip.samples for clip in self._clips) / self.sampling_rate,
+            steps=len(plan),
+            shapes=Counter(planned.shape for planned in plan),
+            padding=1 - sum(sound) / padded,
+            remainder=len(self._clips) - len(members),
+            **self._text_counts(),
+        )
+
+
+def _clips_of_a_batch(batch_size: int | None, batch_seconds: float | None, divisible_by: int) -> int | None:
+    if divisible_by < 1:
+        raise ValueError(f"divisible_by is {divisible_by}; it must be 1 or more")
+    if batch_seconds is not None:
+        if batch_size is not None:
+            raise ValueError(
+                "batch_size and batch_seconds are two ways to say how large a batch is; give one"
+            )
+        if batch_seconds <= 0:
+            raise ValueError(f"batch_seconds is {batch_seconds}; it must be above 0")
+        return None
+    if batch_size is None:
+        return math.lcm(DEFAULT_BATCH_SIZE, divisible_by)
+    if batch_size < 1 or batch_size % divisible_by:
+        raise ValueError(
+            f"batch_size is {batch_size}; it must be a multiple of {divisible_by}, and 1 or more"
+        )
+    return batch_size
+
+
+def _targets_for(
+    task: str,
+    processor: Any,
+    config: Wav2Vec2Config,
+    sampling_rate: int,
+    normalize_text: Callable[[str], str] | None,
+    background: str | None,
+) -> Targets:
+    if task == "ctc":
+        tokenizer = getattr(processor, "tokenizer", None)
+        if tokenizer is None:
+            raise TypeError(
+                f"Texts need a tokenizer, and processor is a {type(processor).__name__}; give a Wav2Vec2Processor"
+            )
+        return Transcripts(tokenizer, config, normalize_text)
+    if task == "frames":
+        return FrameClasses(config, sampling_rate, background)
+    if task == "speaker":
+        from tfwav2vec2.heads.tdnn import fewest_frames
+
+        return Classes(config, of_speaker=True, fewest_frames=fewest_frames(config))
+    return Classes(config) if task == "classify" else NoTargets(config)
+
+
+def _as_waveform(samples: Any, clip: Usable) -> np.ndarray:
+    waveform = np.asarray(samples, np.float32)
+    if waveform.ndim != 1 or not waveform.size or not np.isfinite(waveform).all():
+        raise ValueError(
+            f"augment made of example {clip.example.id} an array of the shape {waveform.shape}, or with values that are "
+            "no numbers; it must return samples (samples,)"
+        )
+    return waveform
