@@ -6,9 +6,13 @@ alone (``kernel`` for ``weight``, ``gamma`` for a norm's ``weight``), and the ke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import keras
+
+# Keras names the items of a list by a number behind an underscore.
+_LIST_ITEM = re.compile(r"(layers|tdnn)_(\d+)")
 
 
 def _walk(owner: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
@@ -40,3 +44,11 @@ def named_variables(model: keras.layers.Layer) -> dict[str, keras.Variable]:
     """
     weights = {id(variable) for variable in model.weights}
     return {name: variable for name, variable in _walk(model, "") if id(variable) in weights}
+
+
+def name_of(variable: keras.Variable) -> str:
+    """The dotted name of a model's weight that is at hand without its model, as an optimizer has it.
+
+    What :func:`named_variables` calls it, read from its path, whose first part is the model's own name.
+    """
+    return _LIST_ITEM.sub(r"\1.\2", variable.path.partition("/")[2].replace("/", "."))

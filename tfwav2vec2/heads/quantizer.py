@@ -41,25 +41,25 @@ class GumbelVectorQuantizer(ConfiguredLayer):
                 "each group gives an equal part of a codevector"
             )
         width = config.codevector_dim // self.groups
+        self.codevectors = self.add_weight(
+            shape=(1, self.groups * self.entries, width),
+            initializer=initializers.initial(keras.initializers.RandomUniform(0.0, 1.0)),
+            name="codevectors",
+        )
+        self.temperature = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(INITIAL_TEMPERATURE),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            name="temperature",
+        )
         with keras.name_scope(self.name):
-            self.codevectors = self.add_weight(
-                shape=(1, self.groups * self.entries, width),
-                initializer=initializers.initial(keras.initializers.RandomUniform(0.0, 1.0)),
-                name="codevectors",
-            )
             self.weight_proj = self.make_dense(
                 config.conv_dim[-1],
                 self.groups * self.entries,
                 "weight_proj",
                 kernel_initializer=initializers.normal(1.0),
-            )
-            self.temperature = self.add_weight(
-                shape=(),
-                initializer=keras.initializers.Constant(INITIAL_TEMPERATURE),
-                dtype="float32",
-                trainable=False,
-                autocast=False,
-                name="temperature",
             )
         self.seed_generator = keras.random.SeedGenerator()
 
