@@ -39,6 +39,7 @@ class Wav2Vec2Config(PushToHub):
     Every field has the reference's name, default and position. Keys that this class does not know are kept as
     attributes and written back. ``feature_norm_mask`` is this package's own: with True (the default) every statistic
     is taken over valid frames alone, so that padding never changes a result; False gives the reference's behaviour.
+    ``word_delimiter_token_id`` is too: the token between words, which the word error rate of ``fit`` has to know.
 
     ``label2id`` follows from ``id2label`` unless both are given; where ``num_labels`` contradicts ``id2label``, the
     latter counts, as in the reference.

@@ -88,8 +88,8 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "decoder_start_token_id": None,
 }
 
-# This package's own field, written only where it is False.
-OWN_DEFAULTS: dict[str, Any] = {"feature_norm_mask": True}
+# This package's own fields, written only where they differ from these values.
+OWN_DEFAULTS: dict[str, Any] = {"feature_norm_mask": True, "word_delimiter_token_id": None}
 
 _LISTS = ("conv_dim", "conv_stride", "conv_kernel", "tdnn_dim", "tdnn_kernel", "tdnn_dilation")
 _OPTIONAL = ("pad_token_id", "bos_token_id", "eos_token_id", "output_hidden_size", "adapter_attn_dim")

@@ -180,11 +180,22 @@ class XVectorOutput(ModelOutput):
     """The speaker head's output (reference: ``XVectorOutput``).
 
     ``loss`` when labels were given, ``logits`` and ``embeddings`` (batch, xvector_output_dim), ``hidden_states`` and
-    ``attentions`` when asked for, ``frame_lengths`` (batch,) of the encoder.
+    ``attentions`` when asked for, ``frame_lengths`` (batch,) of the encoder. ``speaker_scores`` (batch, num_labels), the
+    cosines of the logits and each speaker of the training data, tell who of them it is: this package's addition, which
+    has a name but no position.
     """
 
-    fields = ("loss", "logits", "embeddings", "hidden_states", "attentions", "frame_lengths")
-    per_row = ModelOutput.per_row | {"logits", "embeddings"}
+    fields = (
+        "loss",
+        "logits",
+        "embeddings",
+        "hidden_states",
+        "attentions",
+        "frame_lengths",
+        "speaker_scores",
+    )
+    unpositioned = ModelOutput.unpositioned | {"speaker_scores"}
+    per_row = ModelOutput.per_row | {"logits", "embeddings", "speaker_scores"}
 
 
 class Wav2Vec2ForPreTrainingOutput(ModelOutput):
@@ -192,7 +203,9 @@ class Wav2Vec2ForPreTrainingOutput(ModelOutput):
 
     ``loss`` when there are negatives; ``projected_states`` and ``projected_quantized_states``
     (batch, frames, proj_codevector_dim); ``codevector_perplexity``, a number for the whole batch; ``hidden_states`` and
-    ``attentions`` when asked for; ``contrastive_loss`` and ``diversity_loss`` beside the loss; ``frame_lengths`` (batch,).
+    ``attentions`` when asked for; beside the loss its parts ``contrastive_loss`` and ``diversity_loss``, and how many
+    hidden frames were told from all their distractors, ``contrastive_correct`` of ``contrastive_total``;
+    ``frame_lengths`` (batch,).
     """
 
     fields = (
@@ -204,8 +217,11 @@ class Wav2Vec2ForPreTrainingOutput(ModelOutput):
         "attentions",
         "contrastive_loss",
         "diversity_loss",
+        "contrastive_correct",
+        "contrastive_total",
         "frame_lengths",
     )
+    _objective = frozenset({"contrastive_loss", "diversity_loss", "contrastive_correct", "contrastive_total"})
     # The reference's tuples end before them.
-    unpositioned = ModelOutput.unpositioned | {"contrastive_loss", "diversity_loss"}
-    per_batch = ModelOutput.per_batch | {"codevector_perplexity", "contrastive_loss", "diversity_loss"}
+    unpositioned = ModelOutput.unpositioned | _objective
+    per_batch = ModelOutput.per_batch | {"codevector_perplexity"} | _objective

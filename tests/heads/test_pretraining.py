@@ -257,7 +257,7 @@ def test_evaluate_and_validation_draw_what_is_not_given() -> None:
     assert np.isfinite([first, second]).all()
     assert first != second
     batch = fixed_batch()
-    given = model.evaluate(batch, batch_size=3, verbose=0)
+    given = model.evaluate(batch, batch_size=3, verbose=0, return_dict=True)["loss"]
     assert given == pytest.approx(float(model(batch).loss), rel=1e-5)
     history = model.fit(inputs, validation_data=(inputs,), batch_size=3, verbose=0).history
     assert np.isfinite(history["val_loss"]).all()

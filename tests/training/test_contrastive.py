@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from keras import ops
 
 from tests.backbone.conftest import to_numpy
-from tfwav2vec2.training.contrastive import contrastive_logits, contrastive_loss, diversity_loss
+from tfwav2vec2.training.contrastive import (
+    candidate_logits,
+    contrastive_counts,
+    contrastive_logits,
+    contrastive_loss,
+    diversity_loss,
+)
 
 BATCH, FRAMES, CHANNELS, NEGATIVES = 2, 6, 4, 5
 
@@ -33,6 +39,10 @@ def case(seed: int, within_utterance: bool) -> dict[str, np.ndarray]:
         "mask_time_indices": rng.random((BATCH, FRAMES)) < 0.6,
         "negative_indices": indices,
     }
+
+
+def loss_of(mask_time_indices: Any, **arguments: Any) -> Any:
+    return contrastive_loss(candidate_logits(**arguments), mask_time_indices)
 
 
 def by_definition(
@@ -62,10 +72,10 @@ def by_definition(
 def test_contrastive_loss_is_its_definition(seed: int, within: bool, temperature: float) -> None:
     arrays = case(seed, within)
     expected = by_definition(**arrays, temperature=temperature)
-    loss = contrastive_loss(**arrays, temperature=temperature)
+    loss = loss_of(**arrays, temperature=temperature)
     assert float(loss) == pytest.approx(expected, rel=1e-5, abs=1e-5)
     if within:
-        same = contrastive_loss(**arrays, temperature=temperature, within_utterance=True)
+        same = loss_of(**arrays, temperature=temperature, within_utterance=True)
         assert float(same) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
@@ -77,11 +87,11 @@ def gradients(arrays: dict[str, Any], **options: Any) -> list[np.ndarray]:
 
         variables = [tf.Variable(arrays["predicted"]), tf.Variable(arrays["targets"])]
         with tf.GradientTape() as tape:
-            loss = contrastive_loss(*variables, **rest, **options)
+            loss = loss_of(predicted=variables[0], targets=variables[1], **rest, **options)
         return [gradient.numpy() for gradient in tape.gradient(loss, variables)]
     import jax
 
-    function = jax.grad(lambda p, t: contrastive_loss(p, t, **rest, **options), argnums=(0, 1))
+    function = jax.grad(lambda p, t: loss_of(predicted=p, targets=t, **rest, **options), argnums=(0, 1))
     return [np.asarray(gradient) for gradient in function(arrays["predicted"], arrays["targets"])]
 
 
@@ -107,7 +117,7 @@ def test_negatives_that_all_equal_the_positive_cost_nothing() -> None:
     arrays = case(2, True)
     arrays["codes"] = np.zeros_like(arrays["codes"])
     arrays["targets"] = np.broadcast_to(arrays["targets"][:1, :1], arrays["targets"].shape).copy()
-    assert float(contrastive_loss(**arrays)) == 0.0
+    assert float(loss_of(**arrays)) == 0.0
     for gradient in gradients(arrays):
         np.testing.assert_array_equal(gradient, 0.0)
 
@@ -117,7 +127,7 @@ def test_vectors_of_zeros_have_finite_gradients() -> None:
     arrays["predicted"][0, 0] = 0.0
     arrays["targets"][0, 1] = 0.0
     arrays["mask_time_indices"][:] = True
-    assert np.isfinite(float(contrastive_loss(**arrays)))
+    assert np.isfinite(float(loss_of(**arrays)))
     for gradient in gradients(arrays):
         assert np.isfinite(gradient).all()
 
@@ -125,9 +135,34 @@ def test_vectors_of_zeros_have_finite_gradients() -> None:
 def test_half_precision_is_summed_in_float32() -> None:
     arrays = case(4, False)
     halves = {name: ops.cast(arrays[name], "float16") for name in ("predicted", "targets")}
-    loss = contrastive_loss(**{**arrays, **halves})
+    loss = loss_of(**{**arrays, **halves})
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
-    assert float(loss) == pytest.approx(float(contrastive_loss(**arrays)), rel=0.02)
+    assert float(loss) == pytest.approx(float(loss_of(**arrays)), rel=0.02)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=40)
+def test_hidden_frames_are_told_from_negatives_with_other_codes(seed: int) -> None:
+    arrays = case(seed, within_utterance=True)
+    mask = arrays.pop("mask_time_indices")
+    logits = to_numpy(candidate_logits(**arrays))
+    correct = total = 0
+    for own, *others in logits[mask]:
+        others = [score for score in others if score > -np.inf]
+        total += bool(others)
+        correct += bool(others) and own > max(others)
+    assert [float(count) for count in contrastive_counts(logits, mask)] == [correct, total]
+
+
+def test_frames_that_are_all_alike_tell_nothing() -> None:
+    arrays = case(5, within_utterance=True)
+    mask = np.ones_like(arrays.pop("mask_time_indices"))
+    arrays["targets"] = np.ones_like(arrays["targets"])
+    correct, total = contrastive_counts(candidate_logits(**arrays), mask)
+    assert float(correct) == 0
+    assert float(total) > 0
+    arrays["codes"] = np.zeros_like(arrays["codes"])
+    assert [float(count) for count in contrastive_counts(candidate_logits(**arrays), mask)] == [0, 0]
 
 
 def test_contrastive_logits_are_cosines_over_the_temperature() -> None:

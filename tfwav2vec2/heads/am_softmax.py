@@ -44,9 +44,13 @@ class AMSoftmaxLoss(keras.layers.Layer):
         )
         self.built = True
 
+    def cosines(self, embeddings: Any) -> Any:
+        """(batch, classes) float32: how near (batch, input_size) embeddings are to the direction of each speaker."""
+        return ops.matmul(_unit(embeddings, 1), _unit(self.weight, 0))
+
     def call(self, embeddings: Any, labels: Any) -> Any:
         """The mean loss, a number, of (batch, input_size) against (batch,) speakers; negative ones do not count."""
         labels = ops.cast(labels, "int32")
-        cosines = ops.matmul(_unit(embeddings, 1), _unit(self.weight, 0))
+        cosines = self.cosines(embeddings)
         right = ops.arange(self.classes, dtype="int32")[None, :] == labels[:, None]
         return cross_entropy(self.scale * ops.where(right, cosines - self.margin, cosines), labels)

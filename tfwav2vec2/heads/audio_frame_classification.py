@@ -14,6 +14,8 @@ from tfwav2vec2.heads.class_labels import check_class_labels
 from tfwav2vec2.heads.layer_mix import TFWav2Vec2LayerMixModel
 from tfwav2vec2.outputs import ModelOutput, TokenClassifierOutput
 from tfwav2vec2.training.cross_entropy import cross_entropy
+from tfwav2vec2.training.metrics import FrameAccuracy
+from tfwav2vec2.training.task_metric import TaskMetric
 
 
 def class_indices(labels: Any) -> Any:
@@ -26,7 +28,7 @@ class TFWav2Vec2ForAudioFrameClassification(TFWav2Vec2LayerMixModel):
     """wav2vec 2.0 with a classifier over each frame (reference: ``Wav2Vec2ForAudioFrameClassification``).
 
     ``compile()`` uses cross-entropy over the valid frames by default. The reference counts padded frames as well; so
-    does this model with ``config.feature_norm_mask=False``.
+    does this model with ``config.feature_norm_mask=False``. The metric ``accuracy`` is always that of the valid frames.
 
     Raises:
         ValueError: for a configuration with a convolutional adapter, as in the reference.
@@ -110,3 +112,7 @@ class TFWav2Vec2ForAudioFrameClassification(TFWav2Vec2LayerMixModel):
         if self.config.feature_norm_mask:
             counted = valid_mask(output["frame_lengths"], ops.shape(logits)[1])
         return cross_entropy(logits, class_indices(labels), counted)
+
+    def task_metrics(self) -> list[TaskMetric]:
+        """The share of valid frames whose class is right."""
+        return [FrameAccuracy()]

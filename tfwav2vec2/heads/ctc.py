@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import keras
@@ -12,7 +13,11 @@ from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.task_model import TFWav2Vec2TaskModel
 from tfwav2vec2.outputs import CausalLMOutput, ModelOutput
 from tfwav2vec2.training.losses import ctc_loss
+from tfwav2vec2.training.metrics import CharacterErrorRate, WordErrorRate
+from tfwav2vec2.training.task_metric import TaskMetric
 from tfwav2vec2.weights.language_adapters import LanguageAdapters
+
+logger = logging.getLogger(__name__)
 
 # The logit of every letter but the blank in frames that ``predict`` adds.
 _NO_LETTER = -1e4
@@ -23,8 +28,10 @@ class TFWav2Vec2ForCTC(LanguageAdapters, TFWav2Vec2TaskModel):
     """wav2vec 2.0 with a head for connectionist temporal classification (reference: ``Wav2Vec2ForCTC``).
 
     ``compile()`` uses the CTC loss by default, so ``model.compile(); model.fit(dataset)`` trains on batches that are
-    dictionaries with ``labels``, or pairs of inputs and labels. With a ``target_lang`` the adapters and the head of
-    that language are loaded as by :meth:`load_adapter`.
+    dictionaries with ``labels``, or pairs of inputs and labels. The metrics are ``wer`` and ``cer``, the word and
+    character error rates of greedy decoding; where words end, ``config.word_delimiter_token_id`` tells, and without it
+    there is no ``wer``. With a ``target_lang`` the adapters and the head of that language are loaded as by
+    :meth:`load_adapter`.
     """
 
     def __init__(self, config: Wav2Vec2Config, target_lang: str | None = None, **kwargs: Any) -> None:
@@ -107,6 +114,17 @@ class TFWav2Vec2ForCTC(LanguageAdapters, TFWav2Vec2TaskModel):
             reduction=self.config.ctc_loss_reduction,
             zero_infinity=self.config.ctc_zero_infinity,
         )
+
+    def task_metrics(self) -> list[TaskMetric]:
+        """The word error rate, where the configuration tells how words are parted, and the character error rate."""
+        blank, delimiter = self.config.pad_token_id, self.config.word_delimiter_token_id
+        if delimiter is None:
+            logger.warning(
+                "No word error rate (wer) is measured, because config.word_delimiter_token_id is not set; before compile(), "
+                "set it to the word_delimiter_token_id of the tokenizer"
+            )
+            return [CharacterErrorRate(blank)]
+        return [WordErrorRate(delimiter, blank), CharacterErrorRate(blank, delimiter)]
 
     def padding_frame(self, name: str) -> Any:
         """Frames that ``predict`` adds to the logits hold a certain blank, so that decoding reads nothing there."""

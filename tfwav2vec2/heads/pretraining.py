@@ -18,7 +18,15 @@ from tfwav2vec2.heads.negatives import sample_negatives
 from tfwav2vec2.heads.quantizer import GumbelVectorQuantizer
 from tfwav2vec2.heads.task_model import TFWav2Vec2TaskModel
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2ForPreTrainingOutput
-from tfwav2vec2.training.contrastive import contrastive_logits, contrastive_loss, diversity_loss
+from tfwav2vec2.training.contrastive import (
+    candidate_logits,
+    contrastive_counts,
+    contrastive_logits,
+    contrastive_loss,
+    diversity_loss,
+)
+from tfwav2vec2.training.metrics import CodebookPerplexity, ContrastiveAccuracy
+from tfwav2vec2.training.task_metric import TaskMetric
 
 # Set while a step of ``evaluate`` runs, which needs a loss although nothing is trained.
 _evaluating: ContextVar[bool] = ContextVar("evaluating_pretraining", default=False)
@@ -30,7 +38,8 @@ class TFWav2Vec2ForPreTraining(TFWav2Vec2TaskModel):
 
     ``model.compile(); model.fit(dataset)`` trains on batches of waveforms alone: the frames to hide
     (``config.mask_time_prob``) and the negatives (``config.num_negatives``) are drawn at run time in every step, and in
-    the steps of ``evaluate``. The loss is a sum over the hidden frames, as in the reference.
+    the steps of ``evaluate``. The loss is a sum over the hidden frames, as in the reference. The metrics are
+    ``contrastive_accuracy`` and ``codebook_perplexity``.
 
     Raises:
         ValueError: for a configuration with ``add_adapter``, which leaves fewer frames than there are targets.
@@ -126,26 +135,29 @@ class TFWav2Vec2ForPreTraining(TFWav2Vec2TaskModel):
         return self.respond(Wav2Vec2ForPreTrainingOutput, inputs, encoded, **fields)
 
     def _objective(self, fields: dict[str, Any], codes: Any, counted: Any, negatives: Any) -> dict[str, Any]:
-        """The loss and its two parts; negatives are drawn where there are none."""
+        """The loss, its two parts and what the accuracy counts; negatives are drawn where there are none."""
         config = self.config
         drawn = negatives is None
         if drawn:
             negatives = sample_negatives(counted, config.num_negatives, self.seed_generator)
-        contrastive = contrastive_loss(
+        logits = candidate_logits(
             fields["projected_states"],
             fields["projected_quantized_states"],
             codes,
-            counted,
             negatives,
             temperature=config.contrastive_logits_temperature,
             within_utterance=drawn,
         )
+        contrastive = contrastive_loss(logits, counted)
+        correct, total = contrastive_counts(logits, counted)
         entries = config.num_codevectors_per_group * config.num_codevector_groups
         diversity = diversity_loss(fields["codevector_perplexity"], entries, counted)
         return {
             "loss": contrastive + config.diversity_loss_weight * diversity,
             "contrastive_loss": contrastive,
             "diversity_loss": diversity,
+            "contrastive_correct": correct,
+            "contrastive_total": total,
         }
 
     def _draw_mask(self, inputs: Inputs) -> Any:
@@ -267,6 +279,10 @@ class TFWav2Vec2ForPreTraining(TFWav2Vec2TaskModel):
         if self._uses_own_loss:
             return y_pred["loss"]
         return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def task_metrics(self) -> list[TaskMetric]:
+        """How often hidden frames are told from their distractors, and how much of the codebook is in use."""
+        return [ContrastiveAccuracy(), CodebookPerplexity()]
 
     def task_loss(self, labels: Any, output: ModelOutput) -> Any:
         """Refuse labels: pretraining has none."""

@@ -14,6 +14,8 @@ from tfwav2vec2.heads.class_labels import check_class_labels
 from tfwav2vec2.heads.layer_mix import TFWav2Vec2LayerMixModel
 from tfwav2vec2.outputs import ModelOutput, SequenceClassifierOutput
 from tfwav2vec2.training.cross_entropy import cross_entropy
+from tfwav2vec2.training.metrics import ClassAccuracy
+from tfwav2vec2.training.task_metric import TaskMetric
 
 
 def mean_of_valid(x: Any, lengths: Any) -> Any:
@@ -27,7 +29,7 @@ def mean_of_valid(x: Any, lengths: Any) -> Any:
 class TFWav2Vec2ForSequenceClassification(TFWav2Vec2LayerMixModel):
     """wav2vec 2.0 with a classifier over the mean of its frames (reference: ``Wav2Vec2ForSequenceClassification``).
 
-    ``compile()`` uses cross-entropy by default.
+    ``compile()`` uses cross-entropy by default, and the metric ``accuracy``.
 
     Raises:
         ValueError: for a configuration with a convolutional adapter, as in the reference.
@@ -96,3 +98,7 @@ class TFWav2Vec2ForSequenceClassification(TFWav2Vec2LayerMixModel):
             output: ``logits`` (batch, num_labels).
         """
         return cross_entropy(output["logits"], labels)
+
+    def task_metrics(self) -> list[TaskMetric]:
+        """The share of clips whose class is right."""
+        return [ClassAccuracy()]

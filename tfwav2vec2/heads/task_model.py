@@ -1,21 +1,48 @@
-"""What the heads share: the backbone below, the task's loss as ``compile``'s default, and freezing."""
+"""What the heads share: the backbone below, the task's loss and metrics as ``compile``'s defaults, and freezing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import keras
 
+from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.backbone.pretrained import Inputs, TFWav2Vec2PreTrainedModel
 from tfwav2vec2.backbone.wav2vec2 import TFWav2Vec2Model
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2BaseModelOutput
 from tfwav2vec2.training.resumable_fit import ResumableFit
+from tfwav2vec2.training.task_metric import TaskMetric
+
+# What ``compile`` takes for the task's own metrics.
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """The metrics that ``compile`` was given: those that read whole outputs, and Keras's own.
+
+    The class hides the former from Keras, which takes metrics that are attributes for parts of the model.
+    """
+
+    given: Any = None
+    of_task: tuple[TaskMetric, ...] = ()
+    of_keras: Any = None
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        if not isinstance(given, (list, tuple)):
+            return cls(given, (), given)
+        of_task = [metric for metric in given if isinstance(metric, TaskMetric)]
+        return cls(given, tuple(of_task), [metric for metric in given if metric not in of_task] or None)
 
 
 class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
-    """A backbone with a head. A subclass makes the head's parts, answers a call and knows the task's loss."""
+    """A backbone with a head. A subclass makes the head's parts, answers a call, and knows the task's loss and metrics."""
+
+    _metrics_given = _Metrics()
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -29,6 +56,10 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
 
     def task_loss(self, labels: Any, output: ModelOutput) -> Any:
         """The loss, a number, of an output of this model against labels, as the configuration describes it."""
+        raise NotImplementedError
+
+    def task_metrics(self) -> list[TaskMetric]:
+        """New metrics of the task, which ``compile`` uses by default."""
         raise NotImplementedError
 
     def respond(
@@ -57,20 +88,70 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
         optimizer: Any = "adam",
         loss: Any = None,
         *,
+        metrics: Any = DEFAULT,
+        weighted_metrics: Any = None,
         jit_compile: str | bool = "auto",
         **kwargs: Any,
     ) -> None:
         """Configure training as ``keras.Model.compile`` does; without a ``loss``, the task's own is used.
 
-        ``jit_compile="auto"`` compiles training steps on accelerators and on JAX, but not on TensorFlow's CPU, where
-        compiling each shape costs more than it saves.
+        The arguments are saved in ``.keras`` files, and with them which weights are frozen: a loaded model goes on as it
+        was.
+
+        Args:
+            optimizer: as Keras takes it.
+            loss: one for the logits, or a dictionary of losses by the names of outputs. None is the task's own.
+            metrics: ``"default"`` gives the task's own, as long as the loss is the task's too. A list may hold this
+                package's, which read the whole output, and any that Keras takes, which read the logits; a dictionary names
+                the outputs that Keras's read. None or an empty list gives none.
+            weighted_metrics: a list or dictionary of Keras's metrics, which regard sample weights.
+            jit_compile: ``"auto"`` compiles training steps on accelerators and on JAX, but not on TensorFlow's CPU, where
+                compiling each shape costs more than it saves.
+            kwargs: what else Keras takes.
         """
+        self._jit_compile_given = jit_compile
         if jit_compile == "auto" and keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             jit_compile = bool(tf.config.list_physical_devices("GPU"))
-        super().compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile, **kwargs)
+        if isinstance(metrics, str) and metrics == DEFAULT:
+            self._metrics_given = _Metrics(DEFAULT, tuple(self.task_metrics()) if loss is None else ())
+        else:
+            self._metrics_given = _Metrics.of(metrics)
+        self._weighted_metrics_given = weighted_metrics
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=self._metrics_given.of_keras,
+            weighted_metrics=weighted_metrics,
+            jit_compile=jit_compile,
+            **kwargs,
+        )
         self._uses_own_loss = loss is None
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The loss and all metrics of ``fit`` and ``evaluate``."""
+        return [*super().metrics, *self._metrics_given.of_task]
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What ``compile`` was given, and the names of the frozen weights, as plain data for ``.keras`` files."""
+        config = super().get_compile_config()
+        if not config:
+            return config
+        own = {"metrics": self._metrics_given.given, "jit_compile": self._jit_compile_given}
+        frozen = [name for name, variable in named_variables(self).items() if not variable.trainable]
+        return config | keras.saving.serialize_keras_object(own | {"frozen": frozen})
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as :meth:`get_compile_config` tells, and freeze what was frozen."""
+        config = keras.saving.deserialize_keras_object(config)
+        frozen = set(config.pop("frozen"))
+        for name, variable in named_variables(self).items():
+            if name in frozen:
+                variable.trainable = False
+        self.compile(**config)
+        self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self,
@@ -86,13 +167,7 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
             ValueError: where there are no labels.
         """
         if not self._uses_own_loss:
-            # A single loss reads the logits; a dictionary of losses names the outputs that it reads.
-            fields = (
-                {name: y_pred[name] for name in self.loss}
-                if isinstance(self.loss, Mapping)
-                else y_pred["logits"]
-            )
-            return super().compute_loss(x, y, fields, sample_weight, training)
+            return super().compute_loss(x, y, _chosen(self.loss, y_pred), sample_weight, training)
         if isinstance(x, Mapping) and x.get("labels") is not None:
             return y_pred["loss"]
         if y is None:
@@ -100,3 +175,20 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
                 "fit needs labels: put 'labels' into the dictionary of inputs, or give pairs (inputs, labels)"
             )
         return self.task_loss(y, y_pred)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Update all metrics with a step's labels and output, and return their values so far by name."""
+        labels = x["labels"] if y is None and isinstance(x, Mapping) and "labels" in x else y
+        for metric in self._metrics_given.of_task:
+            metric.update_state(labels, y_pred)
+        of_keras = self._metrics_given.of_keras or self._weighted_metrics_given
+        if of_keras:
+            y_pred = _chosen(of_keras, y_pred)
+            if isinstance(y_pred, Mapping) and not isinstance(labels, Mapping):
+                labels = dict.fromkeys(y_pred, labels)
+        return super().compute_metrics(x, labels, y_pred, sample_weight)
+
+
+def _chosen(asked: Any, output: ModelOutput) -> Any:
+    """What Keras's losses or metrics read of an output: the fields that a dictionary of them names, else the logits."""
+    return {name: output[name] for name in asked} if isinstance(asked, Mapping) else output["logits"]

@@ -15,6 +15,9 @@ from tfwav2vec2.heads.class_labels import check_class_labels
 from tfwav2vec2.heads.layer_mix import TFWav2Vec2LayerMixModel
 from tfwav2vec2.heads.tdnn import TDNNLayer, fewest_frames, pool_statistics, tdnn_lengths
 from tfwav2vec2.outputs import ModelOutput, XVectorOutput
+from tfwav2vec2.training.metrics import ClassAccuracy
+from tfwav2vec2.training.task_metric import TaskMetric
+from tfwav2vec2.training.verification import EqualErrorRate
 
 
 @keras.saving.register_keras_serializable(package="tfwav2vec2")
@@ -22,7 +25,9 @@ class TFWav2Vec2ForXVector(TFWav2Vec2LayerMixModel):
     """wav2vec 2.0 with an x-vector head (reference: ``Wav2Vec2ForXVector``).
 
     Projection, time-delay layers, statistics pooling, then two dense layers: the first gives ``embeddings``, which are
-    compared by their cosine, the second gives what the loss reads. ``compile()`` uses AM-Softmax by default.
+    compared by their cosine, the second gives what the loss reads. ``compile()`` uses AM-Softmax by default, and the
+    metrics ``accuracy``, of naming the speaker among those of the training data, and ``eer``, the equal error rate of
+    telling whether two clips are of one speaker.
     """
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
@@ -60,7 +65,8 @@ class TFWav2Vec2ForXVector(TFWav2Vec2LayerMixModel):
             training: whether dropout, LayerDrop and SpecAugment act.
 
         Returns:
-            :class:`XVectorOutput` with ``logits`` and ``embeddings`` (batch, xvector_output_dim).
+            :class:`XVectorOutput` with ``logits`` and ``embeddings`` (batch, xvector_output_dim), and ``speaker_scores``
+            (batch, num_labels).
 
         Raises:
             ValueError: for a clip that is too short for the time-delay layers, or labels that are not one speaker of
@@ -81,7 +87,10 @@ class TFWav2Vec2ForXVector(TFWav2Vec2LayerMixModel):
         pooled = pool_statistics(states, tdnn_lengths(self.config, encoded.frame_lengths))
         embeddings = self.feature_extractor(pooled)
         logits = self.classifier(embeddings)
-        return self.respond(XVectorOutput, inputs, encoded, logits=logits, embeddings=embeddings)
+        scores = self.objective.cosines(logits)
+        return self.respond(
+            XVectorOutput, inputs, encoded, logits=logits, embeddings=embeddings, speaker_scores=scores
+        )
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Refuse, outside a trace, clips that are too short and labels that are not one speaker for each clip."""
@@ -106,6 +115,10 @@ class TFWav2Vec2ForXVector(TFWav2Vec2LayerMixModel):
             output: ``logits`` (batch, xvector_output_dim).
         """
         return self.objective(output["logits"], labels)
+
+    def task_metrics(self) -> list[TaskMetric]:
+        """How often the speaker is named rightly, and how well pairs of clips are told apart."""
+        return [ClassAccuracy("speaker_scores"), EqualErrorRate(self.config.xvector_output_dim)]
 
     def _padding_is_neutral(self) -> bool:
         # The reference's lengths count frames that read padding.

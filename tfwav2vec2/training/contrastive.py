@@ -10,22 +10,23 @@ from keras import ops
 # A vector shorter than this counts as having this length, as in torch's cosine_similarity.
 _SHORTEST = 1e-8
 
+# As far apart can two computations of the same similarity, divided by a temperature, be.
+_ROUNDING = 1e-4
 
-def contrastive_loss(
+
+def candidate_logits(
     predicted: Any,
     targets: Any,
     codes: Any,
-    mask_time_indices: Any,
     negative_indices: Any,
     *,
     temperature: float = 0.1,
     within_utterance: bool = False,
 ) -> Any:
-    """-log softmax of each hidden frame's similarity to its own target among the negatives, summed over hidden frames.
+    """Each frame's similarity to its own target and to its negatives, divided by the temperature.
 
-    Equation 3 of the paper; reference: the contrastive loss of ``Wav2Vec2ForPreTraining``. Similarities are cosines, in
-    float32. A negative that has the positive's codes is the positive's equal and is left out. (The reference compares
-    the projected targets, which are equal where the codes are, up to rounding.)
+    Similarities are cosines, in float32. A negative that has the positive's codes is the positive's equal and is left
+    out. (The reference compares the projected targets, which are equal where the codes are, up to rounding.)
 
     Similarities are entries of a matrix of all pairs, rather than products with gathered negatives, which are `channels`
     times as large: the memory is that of frames x (frames + num_negatives) numbers for each utterance with
@@ -35,20 +36,53 @@ def contrastive_loss(
         predicted: (batch, frames, channels), the context network's projection.
         targets: (batch, frames, channels), the projected quantized features.
         codes: (batch, frames, groups) integers, the codebook entries that each target was made from.
-        mask_time_indices: (batch, frames), true for the hidden frames, which count.
         negative_indices: (batch, frames, num_negatives) integers in [0, batch * frames), row * frames + frame.
         temperature: what the similarities are divided by.
         within_utterance: whether the negatives of every frame are known to lie in its own row.
 
     Returns:
-        A float32 number.
+        (batch, frames, 1 + num_negatives) float32, the positive first; -inf for negatives that are left out.
     """
     positive = ops.sum(_unit(predicted) * _unit(targets), axis=-1, keepdims=True)
     negatives = _similarities(_unit(predicted), _unit(targets), negative_indices, within_utterance)
     negatives = ops.where(_same_codes(codes, negative_indices), -np.inf, negatives)
-    logits = ops.concatenate([positive, negatives], axis=-1) / temperature
+    return ops.concatenate([positive, negatives], axis=-1) / temperature
+
+
+def contrastive_loss(logits: Any, mask_time_indices: Any) -> Any:
+    """-log softmax of each hidden frame's similarity to its own target among the negatives, summed over hidden frames.
+
+    Equation 3 of the paper; reference: the contrastive loss of ``Wav2Vec2ForPreTraining``.
+
+    Args:
+        logits: what :func:`candidate_logits` returns.
+        mask_time_indices: (batch, frames), true for the hidden frames, which count.
+
+    Returns:
+        A float32 number.
+    """
     losses = -ops.log_softmax(logits, axis=-1)[:, :, 0]
     return ops.sum(ops.where(ops.cast(mask_time_indices, "bool"), losses, 0.0))
+
+
+def contrastive_counts(logits: Any, mask_time_indices: Any) -> tuple[Any, Any]:
+    """How many hidden frames are more similar to their own target than to every negative, and how many could be.
+
+    Equal similarities do not count as right, so that vectors which have all become one score nothing; frames without
+    any negative that is not left out have nothing to be told from and do not count at all. (fairseq's accuracy counts
+    the latter as right.)
+
+    Args:
+        logits: what :func:`candidate_logits` returns.
+        mask_time_indices: (batch, frames), true for the hidden frames.
+
+    Returns:
+        Two float32 numbers.
+    """
+    best = ops.max(logits[:, :, 1:], axis=-1)
+    told = ops.cast(mask_time_indices, "bool") & (best > -np.inf)
+    right = told & (logits[:, :, 0] > best + _ROUNDING)
+    return ops.sum(ops.cast(right, "float32")), ops.sum(ops.cast(told, "float32"))
 
 
 def diversity_loss(perplexity: Any, num_codevectors: int, mask_time_indices: Any) -> Any:

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfwav2vec2.backbone.lengths import valid_mask
 from tfwav2vec2.training.analytic_gradient import with_analytic_gradient
 from tfwav2vec2.training.ctc import IMPOSSIBLE, ctc_loss_and_gradient, needed_frames
+from tfwav2vec2.training.token_sequences import to_front
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -133,9 +135,4 @@ def _compact(labels: Any, label_lengths: Any) -> tuple[Any, Any]:
     operations accept.
     """
     labels = ops.pad(labels, [[0, 0], [0, 1]], constant_values=-1)
-    columns = ops.shape(labels)[1]
-    position = ops.arange(columns, dtype="int32")
-    counted = (labels >= 0) & (position < label_lengths[:, None])
-    order = ops.argsort(ops.where(counted, position, position + columns), axis=1)
-    labels = ops.take_along_axis(ops.where(counted, labels, 0), order, axis=1)
-    return labels, ops.sum(ops.cast(counted, "int32"), axis=1)
+    return to_front(labels, (labels >= 0) & valid_mask(label_lengths, ops.shape(labels)[1]))
