@@ -6,7 +6,6 @@ import copy
 import logging
 import math
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -196,12 +195,9 @@ class SpeechData:
         plan = self._plans.get(epoch)
         if plan is None:
             plan = self._plan.epoch(np.random.default_rng((self.seed, epoch)))
-            # Whoever reads ahead needs the next epoch's plan beside this one's.
-            self._plans = {
-                0: self._plans.get(0, plan),
-                epoch - 1: self._plans.get(epoch - 1, plan),
-                epoch: plan,
-            }
+            # Whoever reads ahead needs the next epoch's plan beside this one's; the first tells what all are like.
+            kept = {key: self._plans[key] for key in (0, epoch - 1) if key in self._plans}
+            self._plans = {**kept, epoch: plan}
         return plan
 
     def batch_ids(self, epoch: int, step: int) -> list[str]:
@@ -286,9 +282,11 @@ class SpeechData:
     def dataset(self) -> Any:
         """The batches for ``fit``: a ``tf.data.Dataset`` on TensorFlow, on other backends a ``keras.utils.PyDataset``.
 
-        Each time it is iterated it goes on to the next epoch, once an epoch has been read to its end. Both hold the
-        same batches. On another backend a ``tf.data.Dataset`` works as well (:meth:`as_tf_dataset`), but loading
-        TensorFlow takes seconds, half a gigabyte and, if it may, the GPU's memory.
+        Each iteration of it is an epoch; once one was read to its end, the next one begins the next epoch. Made in the
+        middle of an epoch, after a :meth:`seek`, it holds what is left of this epoch, and no other.
+
+        Both kinds hold the same batches. Without the TensorFlow backend a ``tf.data.Dataset`` works as well
+        (:meth:`as_tf_dataset`), but loading TensorFlow takes seconds, half a gigabyte and, if it may, the GPU's memory.
         """
         return self.as_tf_dataset() if keras.backend.backend() == "tensorflow" else self.as_py_dataset()
 
@@ -306,7 +304,7 @@ class SpeechData:
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """The batches of the next epoch, or of what is left of it after a :meth:`seek`, made one by one."""
-        iteration = self._position.begin()
+        iteration = self._position.begin(self.steps_per_epoch)
         for step in range(iteration.step, self.steps_per_epoch):
             self._position.handed_out(iteration.number, step)
             yield self.batch(iteration.epoch, step)
@@ -317,18 +315,16 @@ class SpeechData:
         return self._position.next
 
     def seek(self, epoch: int, step: int = 0) -> None:
-        """Make the next iteration, of whatever was made by :meth:`dataset`, begin with this step of this epoch.
+        """Make the next iteration begin with this step of this epoch. It ends where the epoch ends.
 
-        It ends where the epoch ends, so the iteration after it begins with the next epoch. In ``fit``, call this from a
-        callback's ``on_epoch_begin``: Keras counts the batches of a dataset once, and a first epoch that holds fewer is
-        no fault then (its warning that the data ran out is silenced).
+        Keras counts the batches of a dataset when ``fit`` begins, and takes every epoch to have as many. So make another
+        dataset after a seek into the middle of an epoch, and give it a ``fit`` of its own, as
+        :class:`~tfwav2vec2.training.resume.BackupAndResume` does.
 
         Raises:
             ValueError: for a position that the data do not have.
         """
         self._position.seek(epoch, step)
-        if step:
-            warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
 
     def shard(self, index: int, count: int) -> SpeechData:
         """The part of every batch that one of several processes trains on; they see the same steps and shapes.

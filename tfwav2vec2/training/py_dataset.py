@@ -30,13 +30,17 @@ class SpeechPyDataset(keras.utils.PyDataset):
         super().__init__(workers=1)
         self._data = data
         self._position = position
+        self._count = position.left
         self._reading: _Reading | None = None
 
     @property
     def num_batches(self) -> int:
-        """The batches of an epoch; at the start of an iteration in its middle, those that are left of it."""
+        """The batches of an iteration: an epoch's, or those that were left of one when this dataset was made.
+
+        At the start of an iteration that begins further on, those that are left then.
+        """
         if self._reading is None or self._reading.has_begun:
-            return self._data.steps_per_epoch
+            return self._count
         return self._reading.left
 
     def __len__(self) -> int:
@@ -50,7 +54,7 @@ class SpeechPyDataset(keras.utils.PyDataset):
     def on_epoch_begin(self) -> None:
         """Begin an iteration."""
         self.on_epoch_end()
-        self._reading = _Reading(self._data, self._position, self._position.begin())
+        self._reading = self._begin()
 
     def on_epoch_end(self) -> None:
         """End the iteration, read to its end or not."""
@@ -60,12 +64,15 @@ class SpeechPyDataset(keras.utils.PyDataset):
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """The batches of an iteration, for loops without ``fit``."""
-        reading = _Reading(self._data, self._position, self._position.begin())
+        reading = self._begin()
         try:
             while reading.left:
                 yield reading.next_batch()
         finally:
             reading.close()
+
+    def _begin(self) -> _Reading:
+        return _Reading(self._data, self._position, self._position.begin(self._count))
 
 
 class _Reading:

@@ -55,11 +55,25 @@ class ReadingPosition:
         with self._lock:
             self._set(epoch, step)
 
-    def begin(self) -> Iteration:
-        """The iteration that begins now."""
+    @property
+    def left(self) -> int:
+        """The batches that the next iteration holds."""
+        return self._steps - self._next.step
+
+    def begin(self, at_most: int) -> Iteration:
+        """The iteration that begins now.
+
+        Raises:
+            RuntimeError: where it holds more than ``at_most`` batches.
+        """
         with self._lock:
             iteration = self._next
-            if iteration.step == self._steps:
+            if self.left > at_most:
+                raise RuntimeError(
+                    f"This dataset was made for the last {at_most} batches of an epoch; make another, by dataset(), for the "
+                    f"{self.left} that come next"
+                )
+            if not self.left:
                 # An iteration without batches has handed out its last.
                 self._set(iteration.epoch + 1, 0)
             return iteration

@@ -45,13 +45,15 @@ def _now() -> np.float64:
 def _steps(data: SpeechData, position: ReadingPosition) -> tf.data.Dataset:
     """(iteration, epoch, step) of each batch of an iteration.
 
-    fit takes the number of steps from a dataset's cardinality, once; an epoch that is taken up in the middle has fewer.
-    assert_cardinality makes that an error, whereas `take` promises a number that the choice below, endless as far as
-    can be known, need not keep.
+    fit takes the number of steps from the dataset's cardinality. An iteration that begins in the middle of an epoch has
+    fewer: assert_cardinality makes that an error, whereas `take` promises a number that the choice below, endless as
+    far as can be known, need not keep.
     """
 
+    count = position.left
+
     def begin(_: Any) -> tf.data.Dataset:
-        number, epoch, step = tf.numpy_function(lambda: _position_now(position), [], [tf.int64] * 3)
+        number, epoch, step = tf.numpy_function(lambda: _begin(position, count), [], [tf.int64] * 3)
         number.set_shape(())
         epoch.set_shape(())
         return tf.data.Dataset.range(step, data.steps_per_epoch).map(lambda step: (number, epoch, step))
@@ -59,11 +61,11 @@ def _steps(data: SpeechData, position: ReadingPosition) -> tf.data.Dataset:
     steps = tf.data.Dataset.range(1).flat_map(begin)
     first = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
     choice = tf.data.Dataset.choose_from_datasets([steps, steps.repeat()], first, stop_on_empty_dataset=True)
-    return choice.take(data.steps_per_epoch)
+    return choice.take(count)
 
 
-def _position_now(position: ReadingPosition) -> tuple[np.int64, np.int64, np.int64]:
-    iteration = position.begin()
+def _begin(position: ReadingPosition, count: int) -> tuple[np.int64, np.int64, np.int64]:
+    iteration = position.begin(count)
     return np.int64(iteration.number), np.int64(iteration.epoch), np.int64(iteration.step)
 
 
