@@ -17,6 +17,7 @@ from tfwav2vec2.audio.buckets import Buckets
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.training.augmentation import Augmentation, stretch_of
 from tfwav2vec2.training.batch_plan import BatchPlan, PlannedBatch, chosen_lengths
 from tfwav2vec2.training.clip_reading import read_clip
 from tfwav2vec2.training.data_report import DataReport, LeftOut
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TASKS = ("ctc", "classify", "frames", "speaker", "pretrain")
-
-Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 DEFAULT_BATCH_SIZE = 8
 
@@ -354,7 +353,7 @@ class SpeechData:
     def _padded_at_least(self, clip: Usable) -> int:
         """The samples that a batch must have room for: the longest that a clip may become, and what masking needs."""
         samples = clip.samples if self._crop is None else min(clip.samples, self._crop)
-        samples = math.ceil(samples * getattr(self._augment, "stretch", 1.0))
+        samples = math.ceil(samples * stretch_of(self._augment))
         config = self._config
         if config.apply_spec_augment and config.mask_time_prob > 0:
             samples = max(
