@@ -146,7 +146,7 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as :meth:`get_compile_config` tells, and freeze what was frozen."""
         config = keras.saving.deserialize_keras_object(config)
-        frozen = set(config.pop("frozen"))
+        frozen = set(config.pop("frozen", ()))
         for name, variable in named_variables(self).items():
             if name in frozen:
                 variable.trainable = False
