@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,24 @@ class Log(keras.callbacks.Callback):
             file.write(json.dumps(line) + "\n")
 
 
-def make_model(seed: int = 11) -> TFWav2Vec2ForCTC:
-    """A tiny model in which everything that is random acts: dropout, LayerDrop, SpecAugment."""
-    keras.utils.set_random_seed(seed)
+@functools.cache
+def _compiled_once() -> tuple[TFWav2Vec2ForCTC, list[np.ndarray]]:
+    """A tiny model in which everything that is random acts (dropout, LayerDrop, SpecAugment), and its first values."""
+    keras.utils.set_random_seed(11)
     config = Wav2Vec2Config(**TINY, hidden_dropout=0.2, layerdrop=0.2, mask_time_prob=0.3)
     model = TFWav2Vec2ForCTC(config)
     schedule = keras.optimizers.schedules.PolynomialDecay(1e-2, STEPS * EPOCHS, 1e-3)
     model.compile(optimizer=keras.optimizers.Adam(schedule), metrics=[])
+    model.optimizer.build(model.trainable_variables)
+    return model, [np.array(value) for value in (*model.variables, *model.optimizer.variables)]
+
+
+def make_model() -> TFWav2Vec2ForCTC:
+    """The model as a process that has just started has it. Its training step is traced once, which takes longest."""
+    model, first_values = _compiled_once()
+    for variable, value in zip((*model.variables, *model.optimizer.variables), first_values, strict=True):
+        variable.assign(value)
+    model.stop_training = False
     return model
 
 

@@ -11,7 +11,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.tiny import TINY
 from tests.training.resumed_training import EPOCHS, STEPS, Clips, make_model, steps_taken, train
+from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 from tfwav2vec2.training import training_state
 from tfwav2vec2.training.resume import BackupAndResume
 from tfwav2vec2.training.training_state import NotFiniteError
@@ -158,7 +161,7 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
                 if keras.backend.backend() == "jax":
                     self.model.jax_state_sync()
                 kernel = self.model.lm_head.kernel
-                kernel.assign(keras.ops.full_like(kernel, np.inf))
+                kernel.assign(np.full(kernel.shape, np.inf, np.float32))
 
     data, model = Clips(), make_model()
     with pytest.raises(
@@ -186,11 +189,11 @@ def test_a_full_disk_leaves_the_last_state(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_state_of_another_training_is_refused(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
-    data, model = Clips(), make_model()
+    data, model = Clips(), TFWav2Vec2ForCTC(Wav2Vec2Config(**TINY))
     model.compile(optimizer="sgd")
     before = [np.array(value) for value in model.get_weights()]
     with pytest.raises(
-        CheckpointError, match=r"is the state of another training: .* optimizer/00002.*another folder"
+        CheckpointError, match=r"is the state of another training: .* optimizer/[0-9]+.*another folder"
     ):
         model.fit(data.dataset(), verbose=0, callbacks=[BackupAndResume(tmp_path / "states", data)])
     for value, old in zip(model.get_weights(), before, strict=True):

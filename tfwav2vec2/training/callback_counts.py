@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ _PLAIN = (bool, int, float, str, type(None))
 class CallbackCounts:
     """The attributes of callbacks that have changed since the callbacks were made: best values, waits, best weights.
 
-    What a callback was made with is its own and not kept: a training may go on with another patience.
+    What a callback was made with is its own and not kept: a training may go on with another patience. (Keras's also turn
+    the sign of their ``min_delta`` as they see the first value.)
 
     Args:
         callbacks: in an order that stays the same when the training is started again.
@@ -56,7 +58,10 @@ class CallbackCounts:
 
 
 def _plain_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    attributes = {name: _plain(value) for name, value in vars(callback).items()}
+    made_with = {
+        name for kind in type(callback).__mro__ for name in inspect.signature(kind.__init__).parameters
+    }
+    attributes = {name: _plain(value) for name, value in vars(callback).items() if name not in made_with}
     return {name: value for name, value in attributes.items() if isinstance(value, _PLAIN)}
 
 

@@ -42,6 +42,10 @@ class ResumableFit:
 
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
         backup = next((callback for callback in given if isinstance(callback, BackupAndResume)), None)
+        if _has_an_order(x) or (backup is not None and backup.has_an_order):
+            # Keras's default is to shuffle, which it cannot do to a tf.data.Dataset (and warns), and which would undo the
+            # order that training has to go on with.
+            options["shuffle"] = False
         if backup is None:
             return train(x, callbacks)
         if backup.every is not None and options.get("steps_per_epoch") is not None:
@@ -59,10 +63,18 @@ class ResumableFit:
             train(backup.rest_of_epoch(), training, epochs=first + 1)
             if first + 1 < epochs and not self.stop_training:
                 training.set_params({"verbose": verbose, "epochs": epochs, "steps": None})
+                backup.seek(first + 1)
                 # Here Keras reads with which epoch to begin; what the callback said has been done.
                 self._initial_epoch = first + 1
                 train(x, training)
         return self.history
+
+
+def _has_an_order(x: Any) -> bool:
+    """Whether data come in an order of their own: a ``tf.data.Dataset``, or what :class:`SpeechData` makes."""
+    return getattr(x, "has_an_order", False) or (
+        type(x).__module__.startswith("tensorflow.") and hasattr(x, "element_spec")
+    )
 
 
 class _OneTraining(keras.callbacks.CallbackList):

@@ -114,6 +114,11 @@ class BackupAndResume(keras.callbacks.Callback):
             raise problems[0]
         return self._position
 
+    @property
+    def has_an_order(self) -> bool:
+        """Whether the data decide in which order their batches come."""
+        return self._data is not None
+
     def is_finished(self, epochs: int) -> bool:
         """Whether the training that was restored had ended, with no fewer epochs than these."""
         return self._position.finished_epochs is not None and self._position.finished_epochs >= epochs
@@ -124,8 +129,13 @@ class BackupAndResume(keras.callbacks.Callback):
 
     def rest_of_epoch(self) -> Any:
         """What is left of the data of the epoch that was restored."""
-        self._data.seek(self._position.epoch, self._position.step)
+        self.seek(self._position.epoch, self._position.step)
         return self._data.dataset()
+
+    def seek(self, epoch: int, step: int = 0) -> None:
+        """Make the data go on with this step of this epoch, if they can."""
+        if self._data is not None:
+            self._data.seek(epoch, step)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin with the epoch that the newest state asks for.
@@ -157,8 +167,7 @@ class BackupAndResume(keras.callbacks.Callback):
         self._has_trained = True
         self._position.finished_epochs = None
         self._steps_before = self._position.step
-        if self._data is not None:
-            self._data.seek(epoch, self._position.step)
+        self.seek(epoch, self._position.step)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the steps; keep a state where one is due.
