@@ -33,8 +33,8 @@ Waveform = np.ndarray
 Augmentation = Callable[[Waveform, np.random.Generator], Waveform]
 
 
-def stretch_of(augmentation: Augmentation) -> float:
-    """How many times longer an augmentation makes a clip at most."""
+def stretch_of(augmentation: Augmentation | None) -> float:
+    """How many times longer an augmentation makes a clip at most: what its ``stretch`` says, else 1."""
     return getattr(augmentation, "stretch", 1.0)
 
 

@@ -15,28 +15,23 @@ import numpy as np
 
 from tfwav2vec2.audio.buckets import Buckets
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
-from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
-from tfwav2vec2.training.augmentation import Augmentation, stretch_of
+from tfwav2vec2.training.augmentation import Augmentation
 from tfwav2vec2.training.batch_plan import BatchPlan, PlannedBatch, chosen_lengths
-from tfwav2vec2.training.clip_reading import read_clip
+from tfwav2vec2.training.clip_preparation import ClipPreparation
 from tfwav2vec2.training.data_report import DataReport, LeftOut
 from tfwav2vec2.training.manifest import as_examples
 from tfwav2vec2.training.reading_position import ReadingPosition, WaitingTime
-from tfwav2vec2.training.selection import Selection, Usable
-from tfwav2vec2.training.targets import Classes, FrameClasses, NoTargets, Targets, Transcripts, output_frames
+from tfwav2vec2.training.selection import Selection
+from tfwav2vec2.training.targets import Transcripts
+from tfwav2vec2.training.tasks import targets_for
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
-TASKS = ("ctc", "classify", "frames", "speaker", "pretrain")
-
 DEFAULT_BATCH_SIZE = 8
-
-# What decoding may find beyond the length that a header told: rounding, and the delay of a lossy encoder.
-_TOLERATED_SECONDS = 0.1
 
 
 class SpeechData:
@@ -105,8 +100,6 @@ class SpeechData:
         workers: int | None = None,
         ahead: int = 4,
     ) -> None:
-        if task not in TASKS:
-            raise ValueError(f"task is {task!r}; it must be one of {', '.join(map(repr, TASKS))}")
         if seed < 0:
             raise ValueError(f"seed is {seed}; it must be 0 or more")
         batch_size = _clips_of_a_batch(batch_size, batch_seconds, divisible_by)
@@ -121,15 +114,20 @@ class SpeechData:
             raise TypeError(
                 f"processor is a {type(processor).__name__}; give the model's processor or its feature extractor"
             )
-        self._augment = augment
-        self._targets = _targets_for(task, processor, config, self.sampling_rate, normalize_text, background)
+        self._targets = targets_for(task, processor, config, self.sampling_rate, normalize_text, background)
         if crop_seconds is not None and self._targets.follows_time:
             raise ValueError(
                 f"crop_seconds cuts pieces out of clips, whose targets for {task!r} belong to the whole; use max_seconds "
                 "to leave long clips out"
             )
-        self._crop = None if crop_seconds is None else round(crop_seconds * self.sampling_rate)
-        self._random_crops = shuffle
+        self._preparation = ClipPreparation(
+            self._targets,
+            config,
+            self.sampling_rate,
+            crop=None if crop_seconds is None else round(crop_seconds * self.sampling_rate),
+            random_crops=shuffle,
+            augment=augment,
+        )
         selection = Selection(self._targets, config, self.sampling_rate, min_seconds, max_seconds, check)
         self._clips, left_out = selection.apply(as_examples(examples))
         if not self._clips:
@@ -137,7 +135,7 @@ class SpeechData:
                 "No example can be learned from:\n"
                 + str(DataReport(0, left_out, 0.0, 0, {}, 0.0, **self._text_counts()))
             )
-        lengths = [self._padded_at_least(clip) for clip in self._clips]
+        lengths = [self._preparation.most_samples(clip) for clip in self._clips]
         if not isinstance(buckets, Buckets):
             buckets = Buckets() if buckets is None else chosen_lengths(lengths, buckets, Buckets())
         self._plan = BatchPlan(
@@ -219,7 +217,9 @@ class SpeechData:
         clips = [self._clips[member] for member in self._rows(planned)]
         waveforms, stretch = [], []
         for clip in clips:
-            waveform, factor = self._waveform(clip, epoch, planned.samples)
+            # The epoch's order is drawn from (seed, epoch), which is the same stream as (seed, epoch, 0).
+            rng = np.random.default_rng((self.seed, epoch, 1 + clip.number))
+            waveform, factor = self._preparation.waveform(clip, rng, planned.samples)
             waveforms.append(waveform)
             stretch.append(factor)
         batch = dict(
@@ -250,31 +250,6 @@ class SpeechData:
     def _rows(self, planned: PlannedBatch) -> tuple[int, ...]:
         rows = len(planned.members) // self._parts
         return planned.members[self._part * rows : (self._part + 1) * rows]
-
-    def _waveform(self, clip: Usable, epoch: int, limit: int) -> tuple[np.ndarray, float]:
-        """A clip cut and augmented, and how many times longer that made it."""
-        waveform = read_clip(clip.example, self.sampling_rate)
-        # The epoch's order is drawn from (seed, epoch), which is the same stream as (seed, epoch, 0).
-        rng = np.random.default_rng((self.seed, epoch, 1 + clip.number))
-        if self._crop is not None and len(waveform) > self._crop:
-            room = len(waveform) - self._crop
-            start = int(rng.integers(room + 1)) if self._random_crops else room // 2
-            waveform = waveform[start : start + self._crop]
-        if len(waveform) > limit:
-            if len(waveform) - limit > _TOLERATED_SECONDS * self.sampling_rate:
-                raise ValueError(
-                    f"Example {clip.example.id} holds {len(waveform) / self.sampling_rate:.2f} s, and "
-                    f"{clip.samples / self.sampling_rate:.2f} s were expected; correct its header or the manifest, or look "
-                    "at every clip first by check='decode'"
-                )
-            waveform = waveform[:limit]
-        if self._augment is None:
-            return waveform, 1.0
-        changed = _as_waveform(self._augment(waveform.copy(), rng), clip)
-        frames = output_frames(self._config, len(changed))
-        if len(changed) > limit or frames < self._targets.frames_needed(clip.target):
-            return waveform, 1.0
-        return changed, len(changed) / len(waveform)
 
     # The batches one after another
 
@@ -350,17 +325,6 @@ class SpeechData:
 
     # Once, at the beginning
 
-    def _padded_at_least(self, clip: Usable) -> int:
-        """The samples that a batch must have room for: the longest that a clip may become, and what masking needs."""
-        samples = clip.samples if self._crop is None else min(clip.samples, self._crop)
-        samples = math.ceil(samples * stretch_of(self._augment))
-        config = self._config
-        if config.apply_spec_augment and config.mask_time_prob > 0:
-            samples = max(
-                samples, shortest_clip(config) + (config.mask_time_length - 1) * config.inputs_to_logits_ratio
-            )
-        return samples
-
     def _text_counts(self) -> dict[str, Any]:
         if not isinstance(self._targets, Transcripts):
             return {}
@@ -369,7 +333,7 @@ class SpeechData:
     def _make_report(self, left_out: list[LeftOut]) -> DataReport:
         plan = self.plan(0)
         members = [member for planned in plan for member in planned.members]
-        sound = [min(self._clips[member].samples, self._crop or math.inf) for member in members]
+        sound = sum(self._preparation.cropped(self._clips[member].samples) for member in members)
         padded = sum(len(planned.members) * planned.samples for planned in plan)
         return DataReport(
             kept=len(self._clips),
@@ -377,7 +341,7 @@ class SpeechData:
             seconds=sum(clip.samples for clip in self._clips) / self.sampling_rate,
             steps=len(plan),
             shapes=Counter(planned.shape for planned in plan),
-            padding=1 - sum(sound) / padded,
+            padding=1 - sound / padded,
             remainder=len(self._clips) - len(members),
             **self._text_counts(),
         )
@@ -401,37 +365,3 @@ def _clips_of_a_batch(batch_size: int | None, batch_seconds: float | None, divis
             f"batch_size is {batch_size}; it must be a multiple of {divisible_by}, and 1 or more"
         )
     return batch_size
-
-
-def _targets_for(
-    task: str,
-    processor: Any,
-    config: Wav2Vec2Config,
-    sampling_rate: int,
-    normalize_text: Callable[[str], str] | None,
-    background: str | None,
-) -> Targets:
-    if task == "ctc":
-        tokenizer = getattr(processor, "tokenizer", None)
-        if tokenizer is None:
-            raise TypeError(
-                f"Texts need a tokenizer, and processor is a {type(processor).__name__}; give a Wav2Vec2Processor"
-            )
-        return Transcripts(tokenizer, config, normalize_text)
-    if task == "frames":
-        return FrameClasses(config, sampling_rate, background)
-    if task == "speaker":
-        from tfwav2vec2.heads.tdnn import fewest_frames
-
-        return Classes(config, of_speaker=True, fewest_frames=fewest_frames(config))
-    return Classes(config) if task == "classify" else NoTargets(config)
-
-
-def _as_waveform(samples: Any, clip: Usable) -> np.ndarray:
-    waveform = np.asarray(samples, np.float32)
-    if waveform.ndim != 1 or not waveform.size or not np.isfinite(waveform).all():
-        raise ValueError(
-            f"augment made of example {clip.example.id} an array of the shape {waveform.shape}, or with values that are "
-            "no numbers; it must return samples (samples,)"
-        )
-    return waveform
