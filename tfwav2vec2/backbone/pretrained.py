@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 from keras import ops
@@ -23,9 +23,13 @@ from tfwav2vec2.backbone.compiled_call import (
 from tfwav2vec2.backbone.layers import PartMaker
 from tfwav2vec2.backbone.lengths import adapter_lengths, frame_lengths, shortest_clip
 from tfwav2vec2.backbone.prediction import predict_batches
+from tfwav2vec2.backbone.trainable import Trainable
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.outputs import register_pytrees
 from tfwav2vec2.weights.hub import PretrainedModel
+
+if TYPE_CHECKING:
+    from tfwav2vec2.training.lora import LoraSettings
 
 register_pytrees()
 
@@ -140,11 +144,17 @@ def check_shape(config: Wav2Vec2Config, waveform: Any) -> None:
         )
 
 
-class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, keras.Model):
+class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, Trainable, keras.Model):
     """The base of every model: a configuration, and weights that come from and go to the hub.
 
     Reference: ``Wav2Vec2PreTrainedModel``.
+
+    Attributes:
+        config: the configuration.
+        lora: what :func:`~tfwav2vec2.training.lora.enable_lora` was asked for; None without LoRA.
     """
+
+    lora: LoraSettings | None = None
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -246,23 +256,22 @@ class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, keras.Model):
         """
         return adapter_lengths(self.config, frame_lengths(self.config, sample_lengths))
 
-    # --- training ----------------------------------------------------------------------------------------------
-
-    def freeze_feature_encoder(self) -> None:
-        """Keep the waveform's convolutions as they are in training (reference: ``freeze_feature_encoder``)."""
-        backbone = getattr(self, "wav2vec2", self)
-        backbone.feature_extractor.trainable = False
-
     # --- serialization -----------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain data, for ``.keras`` files."""
-        return {"name": self.name, "dtype": keras.dtype_policies.serialize(self.dtype_policy)} | {
+        """The constructor's arguments as plain data, and LoRA's settings, for ``.keras`` files."""
+        config = {"name": self.name, "dtype": keras.dtype_policies.serialize(self.dtype_policy)} | {
             "config": self.config.to_dict()
         }
+        return config if self.lora is None else config | {"lora": asdict(self.lora)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """The model that :meth:`get_config` described, with new weights."""
         dtype = keras.dtype_policies.deserialize(config["dtype"], custom_objects)
-        return cls(Wav2Vec2Config.from_dict(config["config"]), name=config["name"], dtype=dtype)
+        model = cls(Wav2Vec2Config.from_dict(config["config"]), name=config["name"], dtype=dtype)
+        if "lora" in config:
+            from tfwav2vec2.training.lora import enable_lora
+
+            enable_lora(model, **config["lora"])
+        return model

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import keras
 
 from tfwav2vec2.backbone.adapters import AttentionAdapter
-from tfwav2vec2.backbone.compiled_call import configure
 from tfwav2vec2.backbone.initializers import skip_initialization
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.checkpoint import Checkpoint
@@ -171,17 +170,10 @@ class LanguageAdapters(_Model):
     def freeze_all_but_adapters(self) -> None:
         """Let training change the language's adapters and head alone; call it before ``compile``.
 
-        The flags are set weight by weight: a frozen layer would freeze the adapters inside it.
-
         Raises:
             ValueError: where ``config.adapter_attn_dim`` is None.
         """
-        chosen = self.adapter_variables().keys()
-        # Keras passes the flag on to the layers where it changes; all of them are to be on.
-        self.trainable = False
-        self.trainable = True
-        for name, variable in named_variables(self).items():
-            variable.trainable = name in chosen
+        self.train_only(self.adapter_variables().values())
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data, and the language, for ``.keras`` files."""
@@ -216,10 +208,8 @@ class LanguageAdapters(_Model):
         # Setting an attribute leaves what it held before among the model's layers, and so among its weights.
         self._tracker.untrack(old)
         self.lm_head = new
-        # Compiled functions hold the old head, and so does the optimizer: fit then asks for compile() by itself.
-        configure(self, None, None)
-        self.train_function = self.test_function = self.predict_function = None
-        self.compiled = False
+        # Compiled functions hold the old head, and so does the optimizer.
+        self.forget_compiled()
 
 
 def _is_adapter(name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfwav2vec2.backbone.low_rank import low_rank_layers
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.weights.checkpoint import Checkpoint, LazyTensor, Shape
 from tfwav2vec2.weights.key_map import BACKBONE, is_optional, is_transposed, match, torch_keys
@@ -161,15 +162,18 @@ def assign(name: str, variable: keras.Variable, tensor: np.ndarray) -> None:
 
 
 def tensors(model: Any) -> dict[str, LazyTensor]:
-    """A model's variables as torch has them, by torch key."""
+    """A model's variables as torch has them, by torch key; what low-rank matrices learnt is added to their kernels."""
+    merged = {id(layer.kernel): layer.merged_kernel for layer in low_rank_layers(model)}
     return {
         torch_keys(name)[0]: LazyTensor(
-            torch_shape(name, variable), np.dtype(variable.dtype), partial(_to_torch, name, variable)
+            torch_shape(name, variable),
+            np.dtype(variable.dtype),
+            partial(_to_torch, name, merged.get(id(variable), lambda variable=variable: variable.value)),
         )
         for name, variable in named_variables(model).items()
     }
 
 
-def _to_torch(name: str, variable: keras.Variable) -> np.ndarray:
-    value = keras.ops.convert_to_numpy(variable.value)
+def _to_torch(name: str, read: Callable[[], Any]) -> np.ndarray:
+    value = keras.ops.convert_to_numpy(read())
     return value.T if is_transposed(name) else value
