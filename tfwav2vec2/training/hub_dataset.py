@@ -46,7 +46,7 @@ def from_datasets(
         )
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise TypeError(
-            f"A {type(dataset).__name__} gives its rows in one order alone, so a training on it could not go on where it "
+            f"This {type(dataset).__name__} gives its rows in one order alone, so a training on it could not go on where it "
             "stopped; load the dataset with streaming=False"
         )
     where = f"The {type(dataset).__name__}"

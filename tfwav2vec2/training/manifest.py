@@ -89,7 +89,7 @@ def read_manifest(
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a file with the numbers of their lines; fields that are empty are left out."""
+    """The rows of a file with the numbers of their lines; a field that is empty is None."""
     suffix = path.suffix.lower()
     if suffix in _SEPARATORS:
         yield from _table(path, _SEPARATORS[suffix])
@@ -112,7 +112,7 @@ def _table(path: Path, separator: str) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"{path}, line {reader.line_num} has more fields than there are columns"
                         + ("; quote fields that hold commas" if separator == "," else "")
                     )
-                yield reader.line_num, {name: value for name, value in row.items() if value}
+                yield reader.line_num, {name: value or None for name, value in row.items()}
         except (csv.Error, UnicodeDecodeError) as error:
             raise ManifestError(f"{path}, line {reader.line_num + 1} cannot be read: {error}") from None
 
@@ -129,11 +129,11 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise ManifestError(
                 f"{path}, line {number} must be an object with named fields; it is {line[:60]}"
             )
-        yield number, {name: value for name, value in row.items() if value is not None}
+        yield number, row
 
 
 def _example(where: str, row: Mapping[str, Any], columns: Mapping[str, str], folder: Path) -> Example:
-    fields = {part: row[column] for part, column in columns.items() if column in row}
+    fields = {part: row[column] for part, column in columns.items() if row.get(column) is not None}
     if "audio" not in fields:
         raise ManifestError(f"{where} names no audio file")
     file = str(fields["audio"])
