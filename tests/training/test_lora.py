@@ -50,8 +50,8 @@ def trained(model: Any) -> set[str]:
     return {name_of(variable) for variable in model.trainable_variables}
 
 
-def adapted(name: str = "TFWav2Vec2ForCTC", **options: Any) -> Any:
-    model = make(name)
+def adapted(config: dict[str, Any] | None = None, **options: Any) -> Any:
+    model = make(**(config or {}))
     enable_lora(model, RANK, **{"alpha": 6.0, **options})
     learn(model)
     return model

@@ -36,6 +36,13 @@ _PLAIN = {
     "layers_to_transform": None,
     "lora_bias": False,
 }
+# The same of settings that older releases of peft do not know, so that they are not written.
+_PLAIN_IF_ABSENT = {
+    "alora_invocation_tokens": None,
+    "layer_replication": None,
+    "use_bdlora": False,
+    "use_qalora": False,
+}
 
 
 def save_lora(model: Any, folder: str | Path) -> None:
@@ -135,11 +142,12 @@ def _head_variables(model: Any) -> dict[str, tuple[str, keras.Variable]]:
 def _settings(path: Path) -> LoraSettings:
     """What a configuration of peft's asks for, where this package computes it."""
     fields = read_json(path)
-    other = [name for name, value in _PLAIN.items() if (fields.get(name) or value) != value]
+    plain = _PLAIN | _PLAIN_IF_ABSENT
+    other = [name for name, value in plain.items() if (fields.get(name) or value) != value]
     if other:
         raise ValueError(
             f"{path} asks for {', '.join(f'{name}={fields[name]!r}' for name in other)}; plain LoRA alone is computed here, "
-            f"with {', '.join(f'{name}={_PLAIN[name]!r}' for name in other)}"
+            f"with {', '.join(f'{name}={plain[name]!r}' for name in other)}"
         )
     match fields:
         case {"r": int(rank), "lora_alpha": int() | float() as alpha, "target_modules": list(targets)}:
