@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +159,11 @@ def make_schedule(options: TrainingOptions, steps: int) -> keras.optimizers.sche
 
 
 def _logs(records: Path) -> list[keras.callbacks.Callback]:
-    """What writes down how training goes: a table, and TensorBoard's logs where its writer is."""
+    """What writes down how training goes: a table, and TensorBoard's logs where both of its halves are installed."""
     table = keras.callbacks.CSVLogger(str(records / "history.csv"), append=True)
-    if keras.backend.backend() != "tensorflow":
+    missing = [name for name in ("tensorflow", "tensorboard") if importlib.util.find_spec(name) is None]
+    if missing or keras.backend.backend() != "tensorflow":
+        logger.info("No logs for TensorBoard, which need the TensorFlow backend and pip install 'tfwav2vec2[train]'")
         return [table]
     return [table, keras.callbacks.TensorBoard(str(records / "tensorboard"), write_graph=False)]
 
