@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,9 +40,9 @@ class PlannedBatch:
 class BatchPlan:
     """How examples are put into batches.
 
-    Clips of one bucket come together. What does not fill a batch joins the next longer bucket, so that every bucket has
-    one shape, and a single batch, of the longest bucket, may be smaller. The shapes and the number of batches are the
-    same in every epoch.
+    Clips of one bucket come together. Where they do not fill their last batch, clips of the next shorter bucket do, so
+    that every bucket has one shape, and a single batch, of the shortest clips, may be smaller. The shapes and the number
+    of batches are the same in every epoch. Without shuffling the longest clips come first.
 
     Args:
         samples: the length of each clip.
@@ -69,30 +71,44 @@ class BatchPlan:
 
     def epoch(self, rng: np.random.Generator) -> list[PlannedBatch]:
         """The batches of an epoch in their order, the same for the same state of ``rng``."""
-        order = rng.permutation(len(self.samples)) if self.shuffle else np.arange(len(self.samples))
-        by_bucket: dict[int, list[int]] = {}
-        for index in map(int, order):
-            by_bucket.setdefault(self.buckets.samples_for(self.samples[index]), []).append(index)
-        batches: list[PlannedBatch] = []
-        waiting: list[int] = []
-        columns = 0
-        for bucket in sorted(by_bucket):
-            waiting = waiting + by_bucket[bucket]
-            columns = max(columns, *(self._columns(self.labels[index]) for index in by_bucket[bucket]))
-            rows = self.rows_for(bucket)
-            while len(waiting) >= rows:
-                batches.append(PlannedBatch(tuple(waiting[:rows]), bucket, columns))
-                waiting = waiting[rows:]
-        left = len(waiting) - len(waiting) % self.divisible_by
-        if left and not self.drop_remainder:
-            batches.append(PlannedBatch(tuple(waiting[:left]), bucket, columns))
-        if self.shuffle:
-            batches = [batches[index] for index in rng.permutation(len(batches))]
-        return batches
+        count = len(self.samples)
+        order = rng.permutation(count).tolist() if self.shuffle else list(range(count))
+        order.sort(key=lambda index: -self._lengths[index])
+        places: list[tuple[slice, int]] = []
+        end = 0
+        while end < count:
+            length = self._lengths[order[end]]
+            rows = self.rows_for(length)
+            if count - end < rows:
+                left = count - end
+                rows = 0 if self.drop_remainder else left - left % self.divisible_by
+                if not rows:
+                    break
+            places.append((slice(end, end + rows), length))
+            end += rows
+        if self.shuffle and end < count:
+            # The clips left over are the shortest, which fit into any batch: so that every clip may miss an epoch, others
+            # give up their places to them.
+            missing = set(rng.choice(count, count - end, replace=False).tolist())
+            spare = iter([index for index in order[end:] if index not in missing])
+            order = [next(spare) if index in missing else index for index in order[:end]]
+        batches = [
+            PlannedBatch(tuple(order[place]), length, self._columns[length]) for place, length in places
+        ]
+        return [batches[index] for index in rng.permutation(len(batches))] if self.shuffle else batches
 
-    @staticmethod
-    def _columns(labels: int) -> int:
-        return max(-(-labels // _LABEL_STEP), 1) * _LABEL_STEP
+    @cached_property
+    def _lengths(self) -> list[int]:
+        """What each clip is padded to at least."""
+        return [self.buckets.samples_for(samples) for samples in self.samples]
+
+    @cached_property
+    def _columns(self) -> dict[int, int]:
+        """For each length the label columns that any clip has which a batch of this length may hold."""
+        columns = dict.fromkeys(sorted(set(self._lengths)), _LABEL_STEP)
+        for length, labels in zip(self._lengths, self.labels, strict=True):
+            columns[length] = max(columns[length], -(-labels // _LABEL_STEP) * _LABEL_STEP)
+        return dict(zip(columns, itertools.accumulate(columns.values(), max), strict=True))
 
 
 def chosen_lengths(samples: Sequence[int], count: int, ladder: Buckets) -> Buckets:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,8 @@ def read_clip(example: Example, sampling_rate: int) -> np.ndarray:
     Raises:
         OSError, ValueError, TypeError: as :func:`tfwav2vec2.load_audio` does; the message names the example.
     """
-    try:
-        audio, rate = _audio_of(example)
-        if example.is_part:
-            audio, rate = _part(audio, rate, example)
-        return load_audio(audio, sampling_rate=sampling_rate, source_rate=rate)
-    except (OSError, ValueError, TypeError) as error:
-        raise type(error)(f"Example {example.id}: {error}") from error
+    with _named(example):
+        return _read(example, sampling_rate)
 
 
 def count_samples(example: Example, sampling_rate: int, check: str = "header") -> int:
@@ -41,19 +38,32 @@ def count_samples(example: Example, sampling_rate: int, check: str = "header") -
     Raises:
         OSError, ValueError, TypeError: where the clip cannot be read.
     """
-    if check == "decode":
-        return len(read_clip(example, sampling_rate))
-    if check == "manifest" and example.seconds is not None:
-        return math.ceil(example.seconds * sampling_rate)
-    try:
-        audio, rate = _audio_of(example)
-        frames, rate = _header(audio, rate)
+    with _named(example):
+        if check == "manifest" and example.seconds is not None:
+            return math.ceil(example.seconds * sampling_rate)
+        frames = None
+        if check != "decode":
+            frames, rate = _header(*_audio_of(example))
         if frames is None:
-            return len(read_clip(example, sampling_rate))
+            return len(_read(example, sampling_rate))
         first, last = _limits(example, frames, rate)
+        return math.ceil((last - first) * sampling_rate / rate)
+
+
+@contextmanager
+def _named(example: Example) -> Iterator[None]:
+    """Errors inside name the example."""
+    try:
+        yield
     except (OSError, ValueError, TypeError) as error:
         raise type(error)(f"Example {example.id}: {error}") from error
-    return math.ceil((last - first) * sampling_rate / rate)
+
+
+def _read(example: Example, sampling_rate: int) -> np.ndarray:
+    audio, rate = _audio_of(example)
+    if example.is_part:
+        audio, rate = _part(audio, rate, example)
+    return load_audio(audio, sampling_rate=sampling_rate, source_rate=rate)
 
 
 def _audio_of(example: Example) -> tuple[Any, int | None]:

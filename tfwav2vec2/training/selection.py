@@ -81,7 +81,10 @@ class Selection:
 
     def _usable(self, example: Example, number: int, length: int | Exception) -> Usable:
         if isinstance(length, Exception):
-            raise UnusableTargetError("unreadable or empty", str(length))
+            # The error names the example, and so does the report.
+            raise UnusableTargetError("unreadable or empty", str(length.__cause__ or length))
+        if not length:
+            raise UnusableTargetError("unreadable or empty", "it holds no samples")
         seconds = length / self.sampling_rate
         if self.max_seconds is not None and seconds > self.max_seconds:
             raise UnusableTargetError(
