@@ -107,11 +107,18 @@ class TFWav2Vec2ForAudioFrameClassification(TFWav2Vec2LayerMixModel):
             labels: (batch, frames, num_labels) one-hot, or (batch, frames) indices, negative where they do not count.
             output: ``logits`` (batch, frames, num_labels) and ``frame_lengths`` (batch,).
         """
-        logits = output["logits"]
-        counted = True
-        if self.config.feature_norm_mask:
-            counted = valid_mask(output["frame_lengths"], ops.shape(logits)[1])
-        return cross_entropy(logits, class_indices(labels), counted)
+        return cross_entropy(output["logits"], class_indices(labels), self._counted_frames(output))
+
+    def loss_terms(self, labels: Any, output: ModelOutput) -> Any | None:
+        """How many frames the loss is the mean of."""
+        counted = ops.logical_and(class_indices(labels) >= 0, self._counted_frames(output))
+        return ops.sum(ops.cast(counted, "int32"))
+
+    def _counted_frames(self, output: ModelOutput) -> Any:
+        """True for the frames (batch, frames) that count, or for all."""
+        if not self.config.feature_norm_mask:
+            return True
+        return valid_mask(output["frame_lengths"], ops.shape(output["logits"])[1])
 
     def task_metrics(self) -> list[TaskMetric]:
         """The share of valid frames whose class is right."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from tfwav2vec2.backbone.pretrained import Inputs
 from tfwav2vec2.config import Wav2Vec2Config
@@ -125,6 +126,10 @@ class TFWav2Vec2ForCTC(LanguageAdapters, TFWav2Vec2TaskModel):
             )
             return [CharacterErrorRate(blank)]
         return [WordErrorRate(delimiter, blank), CharacterErrorRate(blank, delimiter)]
+
+    def loss_terms(self, labels: Any, output: ModelOutput) -> Any | None:
+        """How many clips the loss is the mean of; None where it is their sum."""
+        return None if self.config.ctc_loss_reduction == "sum" else ops.shape(output["logits"])[0]
 
     def padding_frame(self, name: str) -> Any:
         """Frames that ``predict`` adds to the logits hold a certain blank, so that decoding reads nothing there."""

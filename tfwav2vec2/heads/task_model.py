@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import keras
+from keras import ops
 
 from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.backbone.pretrained import Inputs, TFWav2Vec2PreTrainedModel
 from tfwav2vec2.backbone.wav2vec2 import TFWav2Vec2Model
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2BaseModelOutput
+from tfwav2vec2.training.replicas import SharedTraining, share_of_loss
 from tfwav2vec2.training.resumable_fit import ResumableFit
 from tfwav2vec2.training.task_metric import TaskMetric
 
@@ -39,7 +41,7 @@ class _Metrics:
         return cls(given, tuple(of_task), [metric for metric in given if metric not in of_task] or None)
 
 
-class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
+class TFWav2Vec2TaskModel(ResumableFit, SharedTraining, TFWav2Vec2PreTrainedModel):
     """A backbone with a head. A subclass makes the head's parts, answers a call, and knows the task's loss and metrics."""
 
     _metrics_given = _Metrics()
@@ -57,6 +59,10 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
     def task_loss(self, labels: Any, output: ModelOutput) -> Any:
         """The loss, a number, of an output of this model against labels, as the configuration describes it."""
         raise NotImplementedError
+
+    def loss_terms(self, labels: Any, output: ModelOutput) -> Any | None:
+        """How many terms the task's loss is the mean of: the labels that count. None where it is a sum."""
+        return ops.sum(ops.cast(ops.convert_to_tensor(labels) >= 0, "int32"))
 
     def task_metrics(self) -> list[TaskMetric]:
         """New metrics of the task, which ``compile`` uses by default."""
@@ -106,14 +112,15 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
                 the outputs that Keras's read. None or an empty list gives none.
             weighted_metrics: a list or dictionary of Keras's metrics, which regard sample weights.
             jit_compile: ``"auto"`` compiles training steps on accelerators and on JAX, but not on TensorFlow's CPU, where
-                compiling each shape costs more than it saves.
+                compiling each shape costs more than it saves, nor for several replicas of TensorFlow, as Keras does.
             kwargs: what else Keras takes.
         """
         self._jit_compile_given = jit_compile
         if jit_compile == "auto" and keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            jit_compile = bool(tf.config.list_physical_devices("GPU"))
+            several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+            jit_compile = bool(tf.config.list_physical_devices("GPU")) and not several
         if isinstance(metrics, str) and metrics == DEFAULT:
             self._metrics_given = _Metrics(DEFAULT, tuple(self.task_metrics()) if loss is None else ())
         else:
@@ -169,12 +176,14 @@ class TFWav2Vec2TaskModel(ResumableFit, TFWav2Vec2PreTrainedModel):
         if not self._uses_own_loss:
             return super().compute_loss(x, y, _chosen(self.loss, y_pred), sample_weight, training)
         if isinstance(x, Mapping) and x.get("labels") is not None:
-            return y_pred["loss"]
-        if y is None:
+            labels, loss = x["labels"], y_pred["loss"]
+        elif y is not None:
+            labels, loss = y, self.task_loss(y, y_pred)
+        else:
             raise ValueError(
                 "fit needs labels: put 'labels' into the dictionary of inputs, or give pairs (inputs, labels)"
             )
-        return self.task_loss(y, y_pred)
+        return share_of_loss(loss, self.loss_terms(labels, y_pred))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Update all metrics with a step's labels and output, and return their values so far by name."""

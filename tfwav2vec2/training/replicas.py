@@ -81,10 +81,20 @@ class SharedTraining:
         return super().evaluate(self._rows_of_worker(x), *arguments, **options)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Make what ``fit`` runs for a step (Keras calls it)."""
+        """Make what ``fit`` runs for a step (Keras calls it).
+
+        Raises:
+            ValueError: for a model that does not lie on its devices as the strategy says, and for gradients that are
+                accumulated over several steps and several replicas of TensorFlow, of which Keras can do one.
+        """
         distribution = keras.distribution.distribution()
         if isinstance(distribution, TransformerParallel):
             distribution.check(self)
+        if getattr(self.optimizer, "gradient_accumulation_steps", None) and self._has_replicas():
+            raise ValueError(
+                "Keras cannot accumulate gradients over several replicas of TensorFlow; make the optimizer without "
+                "gradient_accumulation_steps, or use the strategy 'data_parallel' of JAX"
+            )
         if not self._has_workers():
             return super().make_train_function(force)
         if self.train_function is None or force:
@@ -98,6 +108,10 @@ class SharedTraining:
         if self.test_function is None or force:
             self.test_function = _steps_of_workers(self, self.test_step)
         return self.test_function
+
+    def _has_replicas(self) -> bool:
+        """Whether the model was made under a strategy of several replicas of TensorFlow."""
+        return keras.backend.backend() == "tensorflow" and self.distribute_strategy.num_replicas_in_sync > 1
 
     def _has_workers(self) -> bool:
         """Whether the model was made under a strategy of several TensorFlow processes."""
