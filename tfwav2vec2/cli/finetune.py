@@ -125,7 +125,7 @@ def _train(
         from tfwav2vec2.training.starting_point import open_for_task
 
         options = options_of(given)
-        examples = _examples(manifest, task, target)
+        examples = read_examples(manifest, task, target)
         # New weights are drawn from the seed too.
         keras.utils.set_random_seed(options.seed)
         model, processor = open_for_task(
@@ -152,7 +152,12 @@ def _train(
         held_out = None
         if validation is not None:
             held_out = SpeechData(
-                _examples(validation, task, target), task, processor, model.config, shuffle=False, **common
+                read_examples(validation, task, target),
+                task,
+                processor,
+                model.config,
+                shuffle=False,
+                **common,
             )
         history = train(
             model,
@@ -168,7 +173,7 @@ def _train(
     click.echo(_summary(history, output))
 
 
-def _examples(manifest: Path, task: str, target: str | None) -> list[Any]:
+def read_examples(manifest: Path, task: str, target: str | None) -> list[Any]:
     """The manifest's examples; for speakers the column of speakers is the target, unless another is named."""
     from tfwav2vec2.training.manifest import read_manifest
 

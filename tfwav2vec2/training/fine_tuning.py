@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import keras
 
-from tfwav2vec2.training.curves import draw_curves
 from tfwav2vec2.training.data import SpeechData
 from tfwav2vec2.training.layer_rates import layer_decay, with_layer_rates
+from tfwav2vec2.training.pictures import draw_curves
 from tfwav2vec2.training.resume import BackupAndResume
 from tfwav2vec2.training.saving import SavePretrained
 from tfwav2vec2.training.schedules import TriStage, WarmupDecay

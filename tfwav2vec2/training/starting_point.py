@@ -21,6 +21,7 @@ from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.language.transcripts import WORD_DELIMITER, new_vocabulary, plain
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.training.examples import Example
+from tfwav2vec2.training.targets import class_names
 from tfwav2vec2.weights.files import find_file, write_json
 
 _HEADS = {
@@ -72,11 +73,12 @@ def open_for_task(
         processor = Wav2Vec2Processor(extractor, tokenizer or tokenizer_for(_texts(examples)))
         fields |= _fields_of(processor.tokenizer)
     elif task != "pretrain":
-        names = class_names(task, examples, background)
-        fields |= {"label2id": {name: i for i, name in enumerate(names)}, "id2label": dict(enumerate(names))}
+        fields |= _classes(task, examples, background)
     head, policy = _HEADS[task], {} if dtype is None else {"dtype": dtype}
     if from_scratch:
-        config = Wav2Vec2Config.from_pretrained(base, **fields)
+        config, unknown = Wav2Vec2Config.from_pretrained(base, return_unused_kwargs=True, **fields)
+        if unknown:
+            raise TypeError(f"The configuration has no field {', '.join(unknown)}; check the name")
         return head.from_config(config, **policy), processor
     return head.from_pretrained(base, strict="backbone", **policy, **fields), processor
 
@@ -94,25 +96,17 @@ def tokenizer_for(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
         return Wav2Vec2CTCTokenizer(str(path), word_delimiter_token=WORD_DELIMITER)
 
 
-def class_names(task: str, examples: Iterable[Example], background: str | None = None) -> list[str]:
-    """The classes that examples name, in the order of the alphabet; numbers in the order of their values.
-
-    Raises:
-        ValueError: where fewer than two are named.
-    """
-    names: set[Any] = set() if background is None else {background}
-    for example in examples:
-        if task == "frames" and isinstance(example.target, (list, tuple)):
-            names.update(str(interval[2]) for interval in example.target)
-        else:
-            target = example.speaker if task == "speaker" and example.target is None else example.target
-            names.update(() if target is None else (str(target),))
+def _classes(task: str, examples: Sequence[Example], background: str | None) -> dict[str, Any]:
+    """The configuration's fields for the classes that the examples name."""
+    known = [*examples, Example("background", b"", background)] if background is not None else examples
+    fields = class_names(known, of_speaker=task == "speaker")
+    names = list(fields["label2id"])
     if len(names) < 2:
         raise ValueError(
             f"The examples name {len(names)} classes ({', '.join(names) or 'none'}); a classifier needs two at least. "
             "Check the manifest's column of targets"
         )
-    return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
+    return fields
 
 
 def _texts(examples: Iterable[Example]) -> list[str]:

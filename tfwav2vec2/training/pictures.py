@@ -1,4 +1,4 @@
-"""How a training went, as a picture."""
+"""Pictures: how a training went, and what a classifier takes for what."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfwav2vec2.weights.files import write_atomically
 
 _PANEL_INCHES = (4.8, 3.4)
 _PANELS_IN_A_ROW = 3
 _VALIDATION = "val_"
+# From this share on a cell is so dark that its number has to be white.
+_DARK = 0.6
 
 
 def draw_curves(history: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
@@ -26,20 +30,15 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | Path, title:
         ImportError: where matplotlib is not installed.
         ValueError: where the history is empty.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        raise ImportError(
-            "Curves are drawn by matplotlib, which is not installed: pip install 'tfwav2vec2[train]'"
-        ) from None
+    figure_class = _matplotlib_figure()
+    from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in history))
     if not names:
         raise ValueError("The history is empty; there is nothing to draw")
     rows = math.ceil(len(names) / _PANELS_IN_A_ROW)
     columns = min(len(names), _PANELS_IN_A_ROW)
-    figure = Figure(
+    figure = figure_class(
         figsize=(columns * _PANEL_INCHES[0], rows * _PANEL_INCHES[1]), layout="constrained", dpi=120
     )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -61,6 +60,43 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: str | Path, title:
     if title:
         figure.suptitle(title)
     _save(figure, Path(path))
+
+
+def draw_confusion(counts: np.ndarray, classes: Sequence[str], path: str | Path) -> None:
+    """Draw how often clips of a class (row) were taken for another (column), by colour and number.
+
+    Args:
+        counts: (classes, classes) integers.
+        classes: their names.
+        path: the file to write, with the suffix of an image.
+
+    Raises:
+        ImportError: where matplotlib is not installed.
+    """
+    figure_class = _matplotlib_figure()
+    side = max(3.0, 0.45 * len(classes) + 1.5)
+    figure = figure_class(figsize=(side, side), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(counts):
+        colour = "white" if shares[row, column] > _DARK else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("found")
+    axes.set_ylabel("said")
+    _save(figure, Path(path))
+
+
+def _matplotlib_figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "Pictures are drawn by matplotlib, which is not installed: pip install 'tfwav2vec2[train]'"
+        ) from None
+    return Figure
 
 
 def _spans_decades(history: Mapping[str, Sequence[float]], name: str) -> bool:
