@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from tfwav2vec2.audio.buckets import Buckets
+
+DEFAULT_BATCH_SIZE = 8
 
 # Columns of labels round up to a multiple of this.
 _LABEL_STEP = 8
@@ -135,3 +138,28 @@ def chosen_lengths(samples: Sequence[int], count: int, ladder: Buckets) -> Bucke
         cost = [np.inf, *(total for total, _ in options)]
         chosen = [(), *((*before, step) for (_, before), step in zip(options, steps, strict=True))]
     return Buckets(lengths=chosen[-1])
+
+
+def clips_of_a_batch(batch_size: int | None, batch_seconds: float | None, divisible_by: int) -> int | None:
+    """The clips of a full batch; None where its sound decides.
+
+    Raises:
+        ValueError: where both are given, or one that makes no sense.
+    """
+    if divisible_by < 1:
+        raise ValueError(f"divisible_by is {divisible_by}; it must be 1 or more")
+    if batch_seconds is not None:
+        if batch_size is not None:
+            raise ValueError(
+                "batch_size and batch_seconds are two ways to say how large a batch is; give one"
+            )
+        if batch_seconds <= 0:
+            raise ValueError(f"batch_seconds is {batch_seconds}; it must be above 0")
+        return None
+    if batch_size is None:
+        return math.lcm(DEFAULT_BATCH_SIZE, divisible_by)
+    if batch_size < 1 or batch_size % divisible_by:
+        raise ValueError(
+            f"batch_size is {batch_size}; it must be a multiple of {divisible_by}, and 1 or more"
+        )
+    return batch_size

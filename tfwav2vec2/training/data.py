@@ -7,22 +7,23 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from tfwav2vec2.audio.buckets import Buckets
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.training.augmentation import Augmentation
-from tfwav2vec2.training.batch_plan import BatchPlan, PlannedBatch, chosen_lengths
+from tfwav2vec2.training.batch_plan import BatchPlan, PlannedBatch, chosen_lengths, clips_of_a_batch
 from tfwav2vec2.training.clip_preparation import ClipPreparation
 from tfwav2vec2.training.data_report import DataReport, LeftOut
+from tfwav2vec2.training.epoch_reading import ReadInEpochs
 from tfwav2vec2.training.manifest import as_examples
 from tfwav2vec2.training.reading_position import ReadingPosition, WaitingTime
-from tfwav2vec2.training.selection import Selection
+from tfwav2vec2.training.selection import Selection, Usable
 from tfwav2vec2.training.targets import Transcripts
 from tfwav2vec2.training.tasks import targets_for
 
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_BATCH_SIZE = 8
 
-
-class SpeechData:
+class SpeechData(ReadInEpochs):
     """Batches of speech for ``fit``, ``evaluate`` and ``predict``: ``model.fit(data.dataset(), epochs=...)``.
 
     Clips are decoded, resampled, augmented, normalised and padded while the model trains. Clips of about one length come
@@ -102,7 +101,7 @@ class SpeechData:
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed is {seed}; it must be 0 or more")
-        batch_size = _clips_of_a_batch(batch_size, batch_seconds, divisible_by)
+        batch_size = clips_of_a_batch(batch_size, batch_seconds, divisible_by)
         self.task = task
         self.seed = seed
         self.workers = workers or min(4, os.cpu_count() or 1)
@@ -232,14 +231,14 @@ class SpeechData:
                 return_tensors="np",
             )
         )
-        labels = self._targets.batch(
-            [clip.target for clip in clips],
-            [len(waveform) for waveform in waveforms],
-            stretch,
-            planned.samples,
-            planned.label_columns,
-        )
+        labels = self._labels(clips, [len(waveform) for waveform in waveforms], stretch, planned)
         return batch if labels is None else batch | {"labels": labels}
+
+    def _labels(
+        self, clips: list[Usable], lengths: list[int], stretch: list[float], planned: PlannedBatch
+    ) -> np.ndarray | None:
+        targets = [clip.target for clip in clips]
+        return self._targets.batch(targets, lengths, stretch, planned.samples, planned.label_columns)
 
     def _planned(self, epoch: int, step: int) -> PlannedBatch:
         plan = self.plan(epoch)
@@ -251,54 +250,36 @@ class SpeechData:
         rows = len(planned.members) // self._parts
         return planned.members[self._part * rows : (self._part + 1) * rows]
 
-    # The batches one after another
+    # For several machines
 
-    def dataset(self) -> Any:
-        """The batches for ``fit``: a ``tf.data.Dataset`` on TensorFlow, on other backends a ``keras.utils.PyDataset``.
+    def as_graph_dataset(self, epoch: int = 0) -> tf.data.Dataset:
+        """The batches of one epoch as a ``tf.data.Dataset`` in which nothing is Python, so that it can be sent elsewhere.
 
-        Each iteration of it is an epoch; once one was read to its end, the next one begins the next epoch. Made in the
-        middle of an epoch, after a :meth:`seek`, it holds what is left of this epoch, and no other.
-
-        Both kinds hold the same batches. Without the TensorFlow backend a ``tf.data.Dataset`` works as well
-        (:meth:`as_tf_dataset`), but loading TensorFlow takes seconds, half a gigabyte and, if it may, the GPU's memory.
-        """
-        return self.as_tf_dataset() if keras.backend.backend() == "tensorflow" else self.as_py_dataset()
-
-    def as_tf_dataset(self) -> tf.data.Dataset:
-        """The batches as a ``tf.data.Dataset``."""
-        from tfwav2vec2.training.tf_dataset import make_tf_dataset
-
-        return make_tf_dataset(self, self._position)
-
-    def as_py_dataset(self) -> keras.utils.PyDataset:
-        """The batches as a ``keras.utils.PyDataset``, which threads of its own fill."""
-        from tfwav2vec2.training.py_dataset import SpeechPyDataset
-
-        return SpeechPyDataset(self, self._position)
-
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        """The batches of the next epoch, or of what is left of it after a :meth:`seek`, made one by one."""
-        iteration = self._position.begin(self.steps_per_epoch)
-        for step in range(iteration.step, self.steps_per_epoch):
-            self._position.handed_out(iteration.number, step)
-            yield self.batch(iteration.epoch, step)
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """The epoch and the step with which the next iteration begins."""
-        return self._position.next
-
-    def seek(self, epoch: int, step: int = 0) -> None:
-        """Make the next iteration begin with this step of this epoch. It ends where the epoch ends.
-
-        Keras counts the batches of a dataset when ``fit`` begins, and takes every epoch to have as many. So make another
-        dataset after a seek into the middle of an epoch, and give it a ``fit`` of its own, as
-        :class:`~tfwav2vec2.training.resume.BackupAndResume` does.
+        It needs TensorFlow 2.16 or 2.17 and tensorflow-io, and holds clips as they are in their files: whole, without
+        augmentation. Its resampler is another one than soxr.
 
         Raises:
-            ValueError: for a position that the data do not have.
+            ImportError: where tensorflow-io is missing, or does not work with the installed TensorFlow.
+            ValueError: for clips that are not whole files of a kind that it decodes, and where they are to be changed.
         """
-        self._position.seek(epoch, step)
+        from tfwav2vec2.training.graph_audio import GraphBatch, make_graph_dataset
+
+        if self._preparation.augment is not None or self._preparation.crop is not None:
+            raise ValueError("Augmentation and crops are Python; leave them out, or use dataset()")
+        batches = []
+        for planned in self.plan(epoch):
+            clips = [self._clips[member] for member in self._rows(planned)]
+            if not all(
+                isinstance(clip.example.audio, (str, Path)) and not clip.example.is_part for clip in clips
+            ):
+                raise ValueError(
+                    "The graph decodes whole files, and some clips are arrays or parts; use dataset()"
+                )
+            labels = self._labels(clips, [clip.samples for clip in clips], [1.0] * len(clips), planned)
+            batches.append(GraphBatch([Path(clip.example.audio) for clip in clips], planned.samples, labels))
+        return make_graph_dataset(
+            batches, self.sampling_rate, normalize=self._extractor.do_normalize, parallel=self.workers
+        )
 
     def shard(self, index: int, count: int) -> SpeechData:
         """The part of every batch that one of several processes trains on; they see the same steps and shapes.
@@ -345,23 +326,3 @@ class SpeechData:
             remainder=len(self._clips) - len(members),
             **self._text_counts(),
         )
-
-
-def _clips_of_a_batch(batch_size: int | None, batch_seconds: float | None, divisible_by: int) -> int | None:
-    if divisible_by < 1:
-        raise ValueError(f"divisible_by is {divisible_by}; it must be 1 or more")
-    if batch_seconds is not None:
-        if batch_size is not None:
-            raise ValueError(
-                "batch_size and batch_seconds are two ways to say how large a batch is; give one"
-            )
-        if batch_seconds <= 0:
-            raise ValueError(f"batch_seconds is {batch_seconds}; it must be above 0")
-        return None
-    if batch_size is None:
-        return math.lcm(DEFAULT_BATCH_SIZE, divisible_by)
-    if batch_size < 1 or batch_size % divisible_by:
-        raise ValueError(
-            f"batch_size is {batch_size}; it must be a multiple of {divisible_by}, and 1 or more"
-        )
-    return batch_size

@@ -14,7 +14,7 @@ import numpy as np
 from tfwav2vec2.training.reading_position import Iteration, ReadingPosition
 
 if TYPE_CHECKING:
-    from tfwav2vec2.training.data import SpeechData
+    from tfwav2vec2.training.epoch_reading import ReadInEpochs
 
 
 class SpeechPyDataset(keras.utils.PyDataset):
@@ -25,7 +25,7 @@ class SpeechPyDataset(keras.utils.PyDataset):
     comes next.
     """
 
-    def __init__(self, data: SpeechData, position: ReadingPosition) -> None:
+    def __init__(self, data: ReadInEpochs, position: ReadingPosition) -> None:
         # Keras's own threads would ask for batches beside each other; these are asked for in their order.
         super().__init__(workers=1)
         self._data = data
@@ -78,7 +78,7 @@ class SpeechPyDataset(keras.utils.PyDataset):
 class _Reading:
     """One iteration, its next batches in the making."""
 
-    def __init__(self, data: SpeechData, position: ReadingPosition, iteration: Iteration) -> None:
+    def __init__(self, data: ReadInEpochs, position: ReadingPosition, iteration: Iteration) -> None:
         self._data = data
         self._position = position
         self._iteration = iteration

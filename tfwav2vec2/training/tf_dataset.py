@@ -11,10 +11,10 @@ import tensorflow as tf
 from tfwav2vec2.training.reading_position import ReadingPosition
 
 if TYPE_CHECKING:
-    from tfwav2vec2.training.data import SpeechData
+    from tfwav2vec2.training.epoch_reading import ReadInEpochs
 
 
-def make_tf_dataset(data: SpeechData, position: ReadingPosition) -> tf.data.Dataset:
+def make_tf_dataset(data: ReadInEpochs, position: ReadingPosition) -> tf.data.Dataset:
     """The batches of ``data`` from ``position`` on, an epoch for each iteration."""
     spec = {
         name: tf.TensorSpec(shape, tf.as_dtype(dtype)) for name, (shape, dtype) in data.element_spec.items()
@@ -42,7 +42,7 @@ def _now() -> np.float64:
     return np.float64(time.perf_counter())
 
 
-def _steps(data: SpeechData, position: ReadingPosition) -> tf.data.Dataset:
+def _steps(data: ReadInEpochs, position: ReadingPosition) -> tf.data.Dataset:
     """(iteration, epoch, step) of each batch of an iteration.
 
     fit takes the number of steps from the dataset's cardinality. An iteration that begins in the middle of an epoch has
@@ -69,7 +69,7 @@ def _begin(position: ReadingPosition, count: int) -> tuple[np.int64, np.int64, n
     return np.int64(iteration.number), np.int64(iteration.epoch), np.int64(iteration.step)
 
 
-def _batch(data: SpeechData, spec: dict[str, tf.TensorSpec], epoch: Any, step: Any) -> dict[str, Any]:
+def _batch(data: ReadInEpochs, spec: dict[str, tf.TensorSpec], epoch: Any, step: Any) -> dict[str, Any]:
     parts = tf.numpy_function(
         lambda epoch, step: list(data.batch(int(epoch), int(step)).values()),
         [epoch, step],
@@ -81,7 +81,7 @@ def _batch(data: SpeechData, spec: dict[str, tf.TensorSpec], epoch: Any, step: A
 
 
 def _hand_out(
-    data: SpeechData, position: ReadingPosition, asked: Any, number: Any, step: Any, batch: dict[str, Any]
+    data: ReadInEpochs, position: ReadingPosition, asked: Any, number: Any, step: Any, batch: dict[str, Any]
 ) -> dict[str, Any]:
     def note(asked: np.float64, number: np.int64, step: np.int64) -> np.bool_:
         data.wait.since(float(asked))
