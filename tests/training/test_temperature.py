@@ -34,3 +34,17 @@ def test_it_falls_to_its_end_with_the_steps_and_goes_on_where_it_stopped() -> No
 def test_a_temperature_that_does_not_fall_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="falls from start to end"):
         GumbelTemperatureDecay(**wrong)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's strategies")
+def test_it_falls_where_variables_are_mirrored() -> None:
+    import tensorflow as tf
+
+    decay = GumbelTemperatureDecay(start=2.0, decay=0.5)
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = tiny("TFWav2Vec2ForPreTraining", mask_time_prob=0.5)
+        model.compile()
+        model.optimizer.iterations.assign(1)
+        decay.set_model(model)
+        decay.on_train_batch_end(0)
+    assert temperature_of(model) == 1.0

@@ -46,5 +46,5 @@ class GumbelTemperatureDecay(keras.callbacks.Callback):
         self._set()
 
     def _set(self) -> None:
-        step = int(self.model.optimizer.iterations)
+        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         self.model.set_gumbel_temperature(self.temperature(step))
