@@ -352,6 +352,14 @@ def test_a_model_that_was_never_masked(
     assert_same(tiny_model, model)
 
 
+def test_a_model_that_is_no_longer_masked(tiny_model: Any, tiny_folder: Path) -> None:
+    """Fine-tuning without SpecAugment, from a file that has its embedding."""
+    model = TFWav2Vec2ForCTC.from_pretrained(tiny_folder, mask_time_prob=0.0, mask_feature_prob=0.0)
+    left = values(tiny_model)
+    assert EMBEDDING in left
+    assert values(model).keys() == left.keys() - {EMBEDDING}
+
+
 def test_layers_that_the_file_lacks(tiny_model: Any, tiny_folder: Path) -> None:
     with pytest.warns(UserWarning, match=r"missing: wav2vec2\.encoder\.layers\.1\."):
         model = TFWav2Vec2ForCTC.from_pretrained(tiny_folder, num_hidden_layers=3, strict=False)

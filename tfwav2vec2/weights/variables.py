@@ -90,11 +90,9 @@ def fill(model: Any, checkpoint: Checkpoint, strict: Strictness, ignore_mismatch
     another_head = [
         key for key in (*found.missing, *found.unexpected, *mismatched.values()) if key in of_head
     ]
-    harmless = all(map(is_optional, missing))
-    refused = logging.ERROR if strict else logging.WARNING
     problems = [
-        _Problem("missing", missing, logging.INFO if harmless else refused, _LENIENT),
-        _Problem("not expected", unexpected, refused, _LENIENT),
+        _Problem("missing", missing, _level(missing, strict), _LENIENT),
+        _Problem("not expected", unexpected, _level(unexpected, strict), _LENIENT),
         _Problem(
             "of another shape",
             resized,
@@ -108,6 +106,13 @@ def fill(model: Any, checkpoint: Checkpoint, strict: Strictness, ignore_mismatch
         if name not in mismatched:
             assign(name, variables[name], checkpoint.read(key))
     return [name for name in variables if name not in found.pairs or name in mismatched]
+
+
+def _level(keys: Iterable[str], strict: Strictness) -> int:
+    """How bad it is that keys are missing, or too many: a model that is not masked has no embedding for that."""
+    if all(map(is_optional, keys)):
+        return logging.INFO
+    return logging.ERROR if strict else logging.WARNING
 
 
 def _head_keys(variables: Iterable[str], keys: Iterable[str]) -> frozenset[str]:
