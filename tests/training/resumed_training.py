@@ -93,7 +93,8 @@ def train(folder: Path, epochs: int = EPOCHS, every: int | None = 2, **options: 
     """Train, or go on; the weights are in ``folder/final.npz`` once it has ended."""
     data, model = Clips(), make_model()
     log = Log(folder / "steps.jsonl", data)
-    backup = BackupAndResume(folder / "states", data, every=every)
+    agreed = {"agree": options.pop("agree")} if "agree" in options else {}
+    backup = BackupAndResume(folder / "states", data, every=every, **agreed)
     history = model.fit(
         data.dataset(),
         epochs=epochs,

@@ -120,6 +120,22 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_cleared_away(tmp_path: P
     assert not leftover.exists()
 
 
+def test_processes_go_on_from_a_state_that_all_have(uninterrupted: Path, tmp_path: Path) -> None:
+    """Another process was killed before it wrote its newest state."""
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, callbacks=[Interrupt(8)])
+    assert max((tmp_path / "states").iterdir()).stem == "state-000000007"
+    asked = []
+
+    def agree(step: int) -> int:
+        asked.append(step)
+        return 5
+
+    train(tmp_path, agree=agree)
+    assert asked == [7]
+    assert_same_training(tmp_path, uninterrupted)
+
+
 def test_early_stopping_counts_on(tmp_path: Path) -> None:
     """The loss never falls by a thousand: the second epoch without that is one too many, whoever counted the first."""
 

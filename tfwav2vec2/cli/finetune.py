@@ -105,6 +105,7 @@ def _train(
     augment: str,
     fields: tuple[str, ...],
     dtype: str,
+    strategy: str,
     target: str | None = None,
     background: str | None = None,
     new_letters: bool = False,
@@ -119,53 +120,56 @@ def _train(
         import keras
 
         from tfwav2vec2.training.data import SpeechData
+        from tfwav2vec2.training.distribute import distribute
         from tfwav2vec2.training.fine_tuning import train
         from tfwav2vec2.training.lora import enable_lora
         from tfwav2vec2.training.spec_augment import spec_augment as spans
         from tfwav2vec2.training.starting_point import open_for_task
 
+        cluster = distribute(strategy)
         options = options_of(given)
         examples = read_examples(manifest, task, target)
         # New weights are drawn from the seed too.
         keras.utils.set_random_seed(options.seed)
-        model, processor = open_for_task(
-            task,
-            base,
-            examples,
-            from_scratch=from_scratch,
-            new_letters=new_letters,
-            background=background,
-            dtype=dtype,
-            **((spans(spec_augment) if spec_augment else {}) | chosen),
-        )
-        if lora_rank is not None:
-            click.echo(str(enable_lora(model, lora_rank)), err=True)
-        batches = {
-            name: given[name] for name in ("batch_size", "batch_seconds", "min_seconds", "max_seconds")
-        }
-        if task == "pretrain":
-            batches["crop_seconds"] = given["crop_seconds"]
-        common = {**batches, "background": background}
-        data = SpeechData(
-            examples, task, processor, model.config, augment=change_sound, seed=options.seed, **common
-        )
-        held_out = None
-        if validation is not None:
-            held_out = SpeechData(
-                read_examples(validation, task, target),
+        with cluster.scope():
+            model, processor = open_for_task(
+                task,
+                base,
+                examples,
+                from_scratch=from_scratch,
+                new_letters=new_letters,
+                background=background,
+                dtype=dtype,
+                **((spans(spec_augment) if spec_augment else {}) | chosen),
+            )
+            if lora_rank is not None:
+                click.echo(str(enable_lora(model, lora_rank)), err=True)
+
+        def batches_of(examples: list[Any], **how: Any) -> SpeechData:
+            data = SpeechData(
+                examples,
                 task,
                 processor,
                 model.config,
-                shuffle=False,
-                **common,
+                background=background,
+                divisible_by=cluster.replicas,
+                crop_seconds=given.get("crop_seconds"),
+                **{
+                    name: given[name]
+                    for name in ("batch_size", "batch_seconds", "min_seconds", "max_seconds")
+                },
+                **how,
             )
+            return data.shard(*cluster.shard)
+
         history = train(
             model,
             processor,
-            data,
+            batches_of(examples, augment=change_sound, seed=options.seed),
             output,
             options,
-            validation=held_out,
+            validation=validation and batches_of(read_examples(validation, task, target), shuffle=False),
+            cluster=cluster,
             verbose="auto" if sys.stderr.isatty() else 2,
         )
     except (OSError, ValueError, TypeError, ArithmeticError, ImportError) as error:

@@ -67,6 +67,11 @@ _OPTIONS = (
         "--every", metavar="STEPS", type=click.IntRange(min=1), default=500, show_default=True,
         help="Steps after which a state to go on from is written.",
     ),
+    click.option(
+        "--strategy", type=click.Choice(["none", "mirrored", "multiworker", "data_parallel", "model_parallel"]),
+        default="none", show_default=True,
+        help="Several devices: mirrored and multiworker on TensorFlow, data_parallel and model_parallel on JAX.",
+    ),
     click.option("--patience", metavar="EPOCHS", type=click.IntRange(min=1), help="Stop after so many without a better model."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
 )  # fmt: skip

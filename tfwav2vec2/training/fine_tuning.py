@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 
 from tfwav2vec2.training.data import SpeechData
+from tfwav2vec2.training.distribute import Cluster
 from tfwav2vec2.training.layer_rates import layer_decay, with_layer_rates
 from tfwav2vec2.training.pictures import draw_curves
 from tfwav2vec2.training.resume import BackupAndResume
@@ -80,6 +81,7 @@ def train(
     options: TrainingOptions,
     *,
     validation: SpeechData | None = None,
+    cluster: Cluster | None = None,
     verbose: Any = "auto",
 ) -> keras.callbacks.History:
     """Train a model, or go on with a training that was cut off, and leave everything in a folder.
@@ -95,37 +97,45 @@ def train(
         output: the folder.
         options: how.
         validation: what to choose the best model by.
+        cluster: the devices and processes that train together, as :func:`~tfwav2vec2.training.distribute.distribute` set
+            them up before the model was made in its scope; ``data`` and ``validation`` are then this process's shards. The
+            first process writes the model and the logs, each one its own states.
         verbose: as for ``fit``.
 
     Raises:
         NotFiniteError, OSError: as :class:`~tfwav2vec2.training.resume.BackupAndResume` does; the last good state stays.
         CheckpointError: where the folder holds the states of another training.
     """
-    output = Path(output)
+    output, cluster = Path(output), cluster or Cluster()
     records = output / "training"
     records.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(options.seed)
     if options.freeze_feature_encoder and data.task != "pretrain":
         model.freeze_feature_encoder()
-    model.compile(optimizer=make_optimizer(model, data.task, data.steps_per_epoch, options))
     monitor = MONITORS[data.task] if validation is not None else None
     saving = SavePretrained(output, processor, monitor)
-    counting: list[keras.callbacks.Callback] = [saving]
+    counting: list[keras.callbacks.Callback] = [saving] if cluster.is_chief else []
     if options.patience is not None and monitor is not None:
         counting.append(keras.callbacks.EarlyStopping(monitor, patience=options.patience, mode=saving.mode))
-    callbacks = [*counting, *_logs(records)]
+    callbacks = [*counting, *(_logs(records) if cluster.is_chief else ())]
     if data.task == "pretrain":
         callbacks.append(GumbelTemperatureDecay())
-    callbacks.append(BackupAndResume(records / "states", data, every=options.every, callbacks=counting))
-    history = model.fit(
-        data.dataset(),
-        epochs=options.epochs,
-        verbose=verbose,
-        callbacks=callbacks,
-        validation_data=None if validation is None else validation.dataset(),
+    states = records / ("states" if cluster.processes == 1 else f"states-{cluster.process}")
+    callbacks.append(
+        BackupAndResume(states, data, every=options.every, callbacks=counting, agree=cluster.lowest)
     )
+    with cluster.scope():
+        model.compile(optimizer=make_optimizer(model, data.task, data.steps_per_epoch, options))
+        history = model.fit(
+            data.dataset(),
+            epochs=options.epochs,
+            verbose=verbose if cluster.is_chief else 0,
+            callbacks=callbacks,
+            validation_data=None if validation is None else validation.dataset(),
+        )
     logger.info("Training %s", data.wait)
-    _draw(history.history, records / "curves.png")
+    if cluster.is_chief:
+        _draw(history.history, records / "curves.png")
     return history
 
 
@@ -163,7 +173,9 @@ def _logs(records: Path) -> list[keras.callbacks.Callback]:
     table = keras.callbacks.CSVLogger(str(records / "history.csv"), append=True)
     missing = [name for name in ("tensorflow", "tensorboard") if importlib.util.find_spec(name) is None]
     if missing or keras.backend.backend() != "tensorflow":
-        logger.info("No logs for TensorBoard, which need the TensorFlow backend and pip install 'tfwav2vec2[train]'")
+        logger.info(
+            "No logs for TensorBoard, which need the TensorFlow backend and pip install 'tfwav2vec2[train]'"
+        )
         return [table]
     return [table, keras.callbacks.TensorBoard(str(records / "tensorboard"), write_graph=False)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +57,8 @@ class BackupAndResume(keras.callbacks.Callback):
         data: what ``fit`` reads from, if it can seek. Without it only whole epochs can be resumed.
         every: after how many steps a state is written; each epoch's end writes one in any case.
         callbacks: callbacks of the same ``fit`` whose counts are kept too, such as ``EarlyStopping``.
+        agree: of several processes that train together, each with a folder of its own, tells which step all have
+            (:meth:`~tfwav2vec2.training.distribute.Cluster.lowest`): one may have been killed before it wrote.
 
     Raises:
         ValueError: for ``every`` without data that can seek, or below 1.
@@ -69,6 +71,7 @@ class BackupAndResume(keras.callbacks.Callback):
         *,
         every: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        agree: Callable[[int], int] = lambda step: step,
     ) -> None:
         super().__init__()
         if every is not None and every < 1:
@@ -82,6 +85,7 @@ class BackupAndResume(keras.callbacks.Callback):
         self.every = every
         self._data = data
         self._kept = CallbackCounts(callbacks)
+        self._agree = agree
         self._position = Position()
         # What the first epoch after a restart still needs; None once it has it.
         self._restored: dict[str, np.ndarray] | None = None
@@ -101,7 +105,9 @@ class BackupAndResume(keras.callbacks.Callback):
             leftover.unlink(missing_ok=True)
         self._position, self._restored = Position(), None
         problems: list[CheckpointError] = []
-        for path in self._states():
+        states = self._states()
+        common = self._agree(_step_of(states[0]) if states else -1)
+        for path in (state for state in states if _step_of(state) <= common):
             try:
                 self._position, self._restored = read_state(path, model)
             except CheckpointError as error:
@@ -244,3 +250,8 @@ class BackupAndResume(keras.callbacks.Callback):
     def _last_good(self) -> str:
         newest = next(iter(self._states()), None)
         return f"the last good state is {newest}." if newest else "no state was written before."
+
+
+def _step_of(state: Path) -> int:
+    """The steps that were done when a state was written."""
+    return int(state.stem.removeprefix("state-"))
