@@ -32,9 +32,9 @@ ALL = [
 
 
 def tone(frequency: float, seconds: float = 1.0) -> np.ndarray:
-    return (0.3 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE)).astype(
-        np.float32
-    )
+    return (
+        0.3 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE)
+    ).astype(np.float32)
 
 
 def level(samples: np.ndarray) -> float:
