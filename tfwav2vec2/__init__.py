@@ -41,11 +41,11 @@ _HOMES = {
     "TFWav2Vec2ForXVector": "heads.xvector",
     "TFWav2Vec2ForPreTraining": "heads.pretraining",
     # recordings to batches
-    "Example": "training.examples",
-    "from_arrays": "training.examples",
-    "from_datasets": "training.hub_dataset",
-    "read_manifest": "training.manifest",
-    "SpeechData": "training.data",
+    "Example": "data.examples",
+    "from_arrays": "data.examples",
+    "from_datasets": "data.hub_dataset",
+    "read_manifest": "data.manifest",
+    "SpeechData": "data.speech_data",
     # training
     "ctc_loss": "training.losses",
     "open_for_task": "training.starting_point",
@@ -64,12 +64,12 @@ _HOMES = {
     "save_lora": "training.lora_files",
     "load_lora": "training.lora_files",
     # how good a model is
-    "WordErrorRate": "training.metrics",
-    "CharacterErrorRate": "training.metrics",
-    "EqualErrorRate": "training.verification",
-    "word_error_rate": "training.error_rates",
-    "character_error_rate": "training.error_rates",
-    "equal_error_rate": "training.verification",
+    "WordErrorRate": "metrics.head_metrics",
+    "CharacterErrorRate": "metrics.head_metrics",
+    "EqualErrorRate": "metrics.verification",
+    "word_error_rate": "metrics.error_rates",
+    "character_error_rate": "metrics.error_rates",
+    "equal_error_rate": "metrics.verification",
     # between the formats of checkpoints
     "convert": "weights.conversion",
     # doors by task

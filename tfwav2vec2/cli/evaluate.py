@@ -13,7 +13,7 @@ import click
 from tfwav2vec2.cli.quiet import import_models
 
 if TYPE_CHECKING:
-    from tfwav2vec2.training.evaluation import ClassReport, SpeechReport
+    from tfwav2vec2.metrics.evaluation import ClassReport, SpeechReport
 
 # How many errors of each kind are listed.
 _LISTED = 10
@@ -75,7 +75,7 @@ def _measure(
 
     from tfwav2vec2.auto import AutoFeatureExtractor
     from tfwav2vec2.config import Wav2Vec2Config
-    from tfwav2vec2.training.evaluation import evaluate_classes, evaluate_transcripts
+    from tfwav2vec2.metrics.evaluation import evaluate_classes, evaluate_transcripts
     from tfwav2vec2.transcription.transcriber import Transcriber
     from tfwav2vec2.weights.architecture import model_class
 

@@ -119,7 +119,7 @@ def _train(
         import_models()
         import keras
 
-        from tfwav2vec2.training.data import SpeechData
+        from tfwav2vec2.data.speech_data import SpeechData
         from tfwav2vec2.training.distribute import distribute
         from tfwav2vec2.training.fine_tuning import train
         from tfwav2vec2.training.lora import enable_lora
@@ -179,7 +179,7 @@ def _train(
 
 def read_examples(manifest: Path, task: str, target: str | None) -> list[Any]:
     """The manifest's examples; for speakers the column of speakers is the target, unless another is named."""
-    from tfwav2vec2.training.manifest import read_manifest
+    from tfwav2vec2.data.manifest import read_manifest
 
     examples = read_manifest(manifest, target=target)
     if task != "speaker" or target is not None:

@@ -118,7 +118,7 @@ def augmentation_of(names: str) -> Any:
     Raises:
         click.BadParameter: for an augmentation that there is not.
     """
-    from tfwav2vec2.training import augmentation
+    from tfwav2vec2.data import augmentation
 
     kinds = dict(
         zip(

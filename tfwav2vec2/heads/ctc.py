@@ -12,10 +12,10 @@ from keras import ops
 from tfwav2vec2.backbone.pretrained import Inputs
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.task_model import TFWav2Vec2TaskModel
+from tfwav2vec2.metrics.head_metrics import CharacterErrorRate, WordErrorRate
+from tfwav2vec2.metrics.task_metric import TaskMetric
 from tfwav2vec2.outputs import CausalLMOutput, ModelOutput
 from tfwav2vec2.training.losses import ctc_loss
-from tfwav2vec2.training.metrics import CharacterErrorRate, WordErrorRate
-from tfwav2vec2.training.task_metric import TaskMetric
 from tfwav2vec2.weights.language_adapters import LanguageAdapters
 
 logger = logging.getLogger(__name__)

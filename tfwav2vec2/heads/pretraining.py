@@ -17,6 +17,8 @@ from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.negatives import sample_negatives
 from tfwav2vec2.heads.quantizer import GumbelVectorQuantizer
 from tfwav2vec2.heads.task_model import TFWav2Vec2TaskModel
+from tfwav2vec2.metrics.head_metrics import CodebookPerplexity, ContrastiveAccuracy
+from tfwav2vec2.metrics.task_metric import TaskMetric
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2ForPreTrainingOutput
 from tfwav2vec2.training.contrastive import (
     candidate_logits,
@@ -25,8 +27,6 @@ from tfwav2vec2.training.contrastive import (
     contrastive_loss,
     diversity_loss,
 )
-from tfwav2vec2.training.metrics import CodebookPerplexity, ContrastiveAccuracy
-from tfwav2vec2.training.task_metric import TaskMetric
 
 # Set while a step of ``evaluate`` runs, which needs a loss although nothing is trained.
 _evaluating: ContextVar[bool] = ContextVar("evaluating_pretraining", default=False)

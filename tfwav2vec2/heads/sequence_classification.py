@@ -12,10 +12,10 @@ from tfwav2vec2.backbone.pretrained import Inputs
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.class_labels import check_class_labels
 from tfwav2vec2.heads.layer_mix import TFWav2Vec2LayerMixModel
+from tfwav2vec2.metrics.head_metrics import ClassAccuracy
+from tfwav2vec2.metrics.task_metric import TaskMetric
 from tfwav2vec2.outputs import ModelOutput, SequenceClassifierOutput
 from tfwav2vec2.training.cross_entropy import cross_entropy
-from tfwav2vec2.training.metrics import ClassAccuracy
-from tfwav2vec2.training.task_metric import TaskMetric
 
 
 def mean_of_valid(x: Any, lengths: Any) -> Any:

@@ -13,10 +13,10 @@ from tfwav2vec2.backbone.naming import named_variables
 from tfwav2vec2.backbone.pretrained import Inputs, TFWav2Vec2PreTrainedModel
 from tfwav2vec2.backbone.wav2vec2 import TFWav2Vec2Model
 from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.metrics.task_metric import TaskMetric
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2BaseModelOutput
 from tfwav2vec2.training.replicas import SharedTraining, share_of_loss
 from tfwav2vec2.training.resumable_fit import ResumableFit
-from tfwav2vec2.training.task_metric import TaskMetric
 
 # What ``compile`` takes for the task's own metrics.
 DEFAULT = "default"

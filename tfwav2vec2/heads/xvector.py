@@ -14,10 +14,10 @@ from tfwav2vec2.heads.am_softmax import AMSoftmaxLoss
 from tfwav2vec2.heads.class_labels import check_class_labels
 from tfwav2vec2.heads.layer_mix import TFWav2Vec2LayerMixModel
 from tfwav2vec2.heads.tdnn import TDNNLayer, fewest_frames, pool_statistics, tdnn_lengths
+from tfwav2vec2.metrics.head_metrics import ClassAccuracy
+from tfwav2vec2.metrics.task_metric import TaskMetric
+from tfwav2vec2.metrics.verification import EqualErrorRate
 from tfwav2vec2.outputs import ModelOutput, XVectorOutput
-from tfwav2vec2.training.metrics import ClassAccuracy
-from tfwav2vec2.training.task_metric import TaskMetric
-from tfwav2vec2.training.verification import EqualErrorRate
 
 
 @keras.saving.register_keras_serializable(package="tfwav2vec2")

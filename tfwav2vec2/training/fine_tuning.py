@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import keras
 
-from tfwav2vec2.training.data import SpeechData
+from tfwav2vec2.data.speech_data import SpeechData
 from tfwav2vec2.training.distribute import Cluster
 from tfwav2vec2.training.layer_rates import layer_decay, with_layer_rates
 from tfwav2vec2.training.pictures import draw_curves

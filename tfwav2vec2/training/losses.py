@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from tfwav2vec2.backbone.lengths import valid_mask
+from tfwav2vec2.metrics.token_sequences import to_front
 from tfwav2vec2.training.analytic_gradient import with_analytic_gradient
 from tfwav2vec2.training.ctc import IMPOSSIBLE, ctc_loss_and_gradient, needed_frames
-from tfwav2vec2.training.token_sequences import to_front
 
 REDUCTIONS = ("none", "sum", "mean")
 

@@ -28,7 +28,7 @@ _KEPT = 2
 
 
 class Seekable(Protocol):
-    """Data that can begin in the middle of an epoch: :class:`~tfwav2vec2.training.data.SpeechData`."""
+    """Data that can begin in the middle of an epoch: :class:`~tfwav2vec2.data.speech_data.SpeechData`."""
 
     steps_per_epoch: int
 

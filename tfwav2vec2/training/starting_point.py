@@ -17,11 +17,11 @@ from tfwav2vec2.auto import (
     AutoModelForPreTraining,
 )
 from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.data.examples import Example
+from tfwav2vec2.data.targets import class_names
 from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.language.transcripts import WORD_DELIMITER, new_vocabulary, plain
 from tfwav2vec2.processor import Wav2Vec2Processor
-from tfwav2vec2.training.examples import Example
-from tfwav2vec2.training.targets import class_names
 from tfwav2vec2.weights.files import find_file, write_json
 
 _HEADS = {

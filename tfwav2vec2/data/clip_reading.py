@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from tfwav2vec2.audio.loading import LONGEST_SECONDS, load_audio
-from tfwav2vec2.training.examples import Example
+from tfwav2vec2.data.examples import Example
 
 
 def read_clip(example: Example, sampling_rate: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Audio decoded by TensorFlow's own operations, with tensorflow-io: for pipelines that run where no Python is.
 
 ``tf.data`` service sends a pipeline to other machines, and a Python function cannot go along. Otherwise
-:meth:`~tfwav2vec2.training.data.SpeechData.dataset` reads more formats and is as fast.
+:meth:`~tfwav2vec2.data.speech_data.SpeechData.dataset` reads more formats and is as fast.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def make_graph_dataset(
 ) -> tf.data.Dataset:
     """A ``tf.data.Dataset`` of these batches, in which nothing is Python.
 
-    Its batches are those of :meth:`~tfwav2vec2.training.data.SpeechData.batch`, but for the resampler: soxr's filter
+    Its batches are those of :meth:`~tfwav2vec2.data.speech_data.SpeechData.batch`, but for the resampler: soxr's filter
     and this one's differ near the highest frequencies.
 
     Args:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfwav2vec2.audio import SAMPLE_RATE
-from tfwav2vec2.training.augmentation import (
+from tfwav2vec2.data.augmentation import (
     AdditiveNoise,
     Chain,
     Gain,

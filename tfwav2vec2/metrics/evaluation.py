@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tfwav2vec2.data.clip_reading import read_clip
+from tfwav2vec2.data.examples import Example
+from tfwav2vec2.data.targets import UnusableTargetError, class_index
 from tfwav2vec2.language.transcripts import in_letters_of
-from tfwav2vec2.training.clip_reading import read_clip
-from tfwav2vec2.training.error_rates import ErrorRate, character_error_rate, word_error_rate
-from tfwav2vec2.training.examples import Example
-from tfwav2vec2.training.targets import UnusableTargetError, class_index
-from tfwav2vec2.training.verification import equal_error_rate
+from tfwav2vec2.metrics.error_rates import ErrorRate, character_error_rate, word_error_rate
+from tfwav2vec2.metrics.verification import equal_error_rate
 from tfwav2vec2.transcription.transcriber import Transcriber
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from tfwav2vec2.backbone.lengths import frame_lengths, shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
-from tfwav2vec2.training.examples import Example
-from tfwav2vec2.training.targets import UnusableTargetError, class_index
+from tfwav2vec2.data.examples import Example
+from tfwav2vec2.data.targets import UnusableTargetError, class_index
 
 
 class FrameClasses:

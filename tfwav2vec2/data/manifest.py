@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tfwav2vec2.audio.loading import AUDIO_SUFFIXES
-from tfwav2vec2.training.columns import ManifestError, choose_columns
-from tfwav2vec2.training.examples import Example, from_arrays
-from tfwav2vec2.training.hub_dataset import from_datasets, is_dataset
+from tfwav2vec2.data.columns import ManifestError, choose_columns
+from tfwav2vec2.data.examples import Example, from_arrays
+from tfwav2vec2.data.hub_dataset import from_datasets, is_dataset
 
 __all__ = ["Example", "ManifestError", "as_examples", "from_arrays", "from_datasets", "read_manifest"]
 

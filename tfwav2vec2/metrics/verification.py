@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfwav2vec2.training.task_metric import TaskMetric
+from tfwav2vec2.metrics.task_metric import TaskMetric
 
 # Cosines reach from -1 to 1.
 _LOWEST, _SPAN = -1.0, 2.0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tfwav2vec2.training.reading_position import Iteration, ReadingPosition
+from tfwav2vec2.data.reading_position import Iteration, ReadingPosition
 
 if TYPE_CHECKING:
-    from tfwav2vec2.training.epoch_reading import ReadInEpochs
+    from tfwav2vec2.data.epoch_reading import ReadInEpochs
 
 
 class SpeechPyDataset(keras.utils.PyDataset):

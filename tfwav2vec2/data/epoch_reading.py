@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tfwav2vec2.training.reading_position import ReadingPosition, WaitingTime
+from tfwav2vec2.data.reading_position import ReadingPosition, WaitingTime
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -56,7 +56,7 @@ class ReadInEpochs(ABC):
 
     def as_tf_dataset(self) -> tf.data.Dataset:
         """The batches as a ``tf.data.Dataset``."""
-        from tfwav2vec2.training.tf_dataset import make_tf_dataset
+        from tfwav2vec2.data.tf_dataset import make_tf_dataset
 
         return make_tf_dataset(self, self._position)
 
@@ -66,7 +66,7 @@ class ReadInEpochs(ABC):
         On TensorFlow, ``fit`` takes the shapes of all batches from the first two of a ``PyDataset``: there it can read
         batches of one length alone.
         """
-        from tfwav2vec2.training.py_dataset import SpeechPyDataset
+        from tfwav2vec2.data.py_dataset import SpeechPyDataset
 
         return SpeechPyDataset(self, self._position)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfwav2vec2.training.reading_position import ReadingPosition
+from tfwav2vec2.data.reading_position import ReadingPosition
 
 if TYPE_CHECKING:
-    from tfwav2vec2.training.epoch_reading import ReadInEpochs
+    from tfwav2vec2.data.epoch_reading import ReadInEpochs
 
 
 def make_tf_dataset(data: ReadInEpochs, position: ReadingPosition) -> tf.data.Dataset:

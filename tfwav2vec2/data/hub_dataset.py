@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfwav2vec2.training.columns import choose_columns
-from tfwav2vec2.training.examples import Example
+from tfwav2vec2.data.columns import choose_columns
+from tfwav2vec2.data.examples import Example
 
 
 def is_dataset(source: Any) -> bool:
@@ -84,7 +84,7 @@ class Row:
 
 
 def plain_audio(value: Any) -> Any:
-    """Audio as :class:`~tfwav2vec2.training.examples.Example` takes it, of any form that datasets give it.
+    """Audio as :class:`~tfwav2vec2.data.examples.Example` takes it, of any form that datasets give it.
 
     Raises:
         TypeError: for anything else.

@@ -16,16 +16,16 @@ import numpy as np
 from tfwav2vec2.audio.buckets import Buckets
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.config import Wav2Vec2Config
-from tfwav2vec2.training.augmentation import Augmentation
-from tfwav2vec2.training.batch_plan import BatchPlan, PlannedBatch, chosen_lengths, clips_of_a_batch
-from tfwav2vec2.training.clip_preparation import ClipPreparation
-from tfwav2vec2.training.data_report import DataReport, LeftOut
-from tfwav2vec2.training.epoch_reading import ReadInEpochs
-from tfwav2vec2.training.manifest import as_examples
-from tfwav2vec2.training.reading_position import ReadingPosition, WaitingTime
-from tfwav2vec2.training.selection import Selection, Usable
-from tfwav2vec2.training.targets import Transcripts
-from tfwav2vec2.training.tasks import targets_for
+from tfwav2vec2.data.augmentation import Augmentation
+from tfwav2vec2.data.batch_plan import BatchPlan, PlannedBatch, chosen_lengths, clips_of_a_batch
+from tfwav2vec2.data.clip_preparation import ClipPreparation
+from tfwav2vec2.data.data_report import DataReport, LeftOut
+from tfwav2vec2.data.epoch_reading import ReadInEpochs
+from tfwav2vec2.data.manifest import as_examples
+from tfwav2vec2.data.reading_position import ReadingPosition, WaitingTime
+from tfwav2vec2.data.selection import Selection, Usable
+from tfwav2vec2.data.targets import Transcripts
+from tfwav2vec2.data.tasks import targets_for
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,7 +44,7 @@ class SpeechData(ReadInEpochs):
     go on with the very batch that would have been next: see :meth:`seek`.
 
     Args:
-        examples: a list of :class:`~tfwav2vec2.training.examples.Example`; the path of a manifest or of a folder of
+        examples: a list of :class:`~tfwav2vec2.data.examples.Example`; the path of a manifest or of a folder of
             audio; or a Hugging Face dataset with its usual columns.
         task: ``"ctc"``, ``"classify"``, ``"frames"``, ``"speaker"`` or ``"pretrain"``.
         processor: the model's processor; a feature extractor is enough for tasks without text.
@@ -262,7 +262,7 @@ class SpeechData(ReadInEpochs):
             ImportError: where tensorflow-io is missing, or does not work with the installed TensorFlow.
             ValueError: for clips that are not whole files of a kind that it decodes, and where they are to be changed.
         """
-        from tfwav2vec2.training.graph_audio import GraphBatch, make_graph_dataset
+        from tfwav2vec2.data.graph_audio import GraphBatch, make_graph_dataset
 
         if self._preparation.augment is not None or self._preparation.crop is not None:
             raise ValueError("Augmentation and crops are Python; leave them out, or use dataset()")

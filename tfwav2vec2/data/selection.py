@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfwav2vec2.config import Wav2Vec2Config
-from tfwav2vec2.training.clip_reading import count_samples
-from tfwav2vec2.training.data_report import LeftOut
-from tfwav2vec2.training.examples import Example
-from tfwav2vec2.training.targets import Targets, UnusableTargetError, output_frames
+from tfwav2vec2.data.clip_reading import count_samples
+from tfwav2vec2.data.data_report import LeftOut
+from tfwav2vec2.data.examples import Example
+from tfwav2vec2.data.targets import Targets, UnusableTargetError, output_frames
 
 CHECKS = ("header", "decode", "manifest")
 
@@ -46,7 +46,7 @@ class Selection:
         sampling_rate: the model's, in Hz.
         min_seconds: shorter ones are left out.
         max_seconds: longer ones are left out.
-        check: how far to look for what is wrong with a file (:func:`~tfwav2vec2.training.clip_reading.count_samples`).
+        check: how far to look for what is wrong with a file (:func:`~tfwav2vec2.data.clip_reading.count_samples`).
     """
 
     targets: Targets

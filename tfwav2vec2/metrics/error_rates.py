@@ -1,6 +1,6 @@
 """Word and character error rates of texts, with the errors one by one: for reports, after decoding by any means.
 
-:mod:`tfwav2vec2.training.metrics` measures the same rates of greedy decoding inside ``fit`` and ``evaluate``.
+:mod:`tfwav2vec2.metrics.head_metrics` measures the same rates of greedy decoding inside ``fit`` and ``evaluate``.
 """
 
 from __future__ import annotations

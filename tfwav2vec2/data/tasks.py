@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tfwav2vec2.config import Wav2Vec2Config
-from tfwav2vec2.training.frame_targets import FrameClasses
-from tfwav2vec2.training.targets import Classes, NoTargets, Targets, Transcripts
+from tfwav2vec2.data.frame_targets import FrameClasses
+from tfwav2vec2.data.targets import Classes, NoTargets, Targets, Transcripts
 
 TASKS = ("ctc", "classify", "frames", "speaker", "pretrain")
 

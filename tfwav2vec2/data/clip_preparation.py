@@ -10,10 +10,10 @@ import numpy as np
 
 from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
-from tfwav2vec2.training.augmentation import Augmentation, stretch_of
-from tfwav2vec2.training.clip_reading import read_clip
-from tfwav2vec2.training.selection import Usable
-from tfwav2vec2.training.targets import Targets, output_frames
+from tfwav2vec2.data.augmentation import Augmentation, stretch_of
+from tfwav2vec2.data.clip_reading import read_clip
+from tfwav2vec2.data.selection import Usable
+from tfwav2vec2.data.targets import Targets, output_frames
 
 # What decoding may find beyond the length that a header told: rounding, and the delay of a lossy encoder.
 _TOLERATED_SECONDS = 0.1

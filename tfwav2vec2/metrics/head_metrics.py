@@ -1,7 +1,7 @@
 """The metrics of the heads: what ``fit`` and ``evaluate`` report beside the loss.
 
 All of them run inside the training step, compiled or not, on every backend and under every distribution strategy, and
-count over all batches before they divide. The equal error rate of speakers is in :mod:`tfwav2vec2.training.verification`.
+count over all batches before they divide. The equal error rate of speakers is in :mod:`tfwav2vec2.metrics.verification`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import keras
 from keras import ops
 
 from tfwav2vec2.backbone.lengths import valid_mask
-from tfwav2vec2.training.edit_distance import edit_distance
-from tfwav2vec2.training.task_metric import Ratio
-from tfwav2vec2.training.token_sequences import (
+from tfwav2vec2.metrics.edit_distance import edit_distance
+from tfwav2vec2.metrics.task_metric import Ratio
+from tfwav2vec2.metrics.token_sequences import (
     greedy_tokens,
     label_tokens,
     number_words,

@@ -10,9 +10,9 @@ import numpy as np
 
 from tfwav2vec2.backbone.lengths import adapter_lengths, frame_lengths
 from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.data.examples import Example
 from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.language.transcripts import in_letters_of
-from tfwav2vec2.training.examples import Example
 
 NO_LABEL = -100
 """Stands where there is no label."""

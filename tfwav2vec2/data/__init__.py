@@ -1,0 +1,1 @@
+"""Recordings and what is to be learned from them, to batches."""
