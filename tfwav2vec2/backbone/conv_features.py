@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 from tfwav2vec2.backbone import initializers
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import conv_output_length, valid_mask
+from tfwav2vec2.backbone.recomputation import recomputed
 from tfwav2vec2.config import Wav2Vec2Config
 
 # The norms of the convolutions use torch's default, not config.layer_norm_eps.
@@ -120,8 +122,11 @@ class ConvLayer(ConfiguredLayer):
 class ConvFeatureEncoder(ConfiguredLayer):
     """The waveform's convolutions: (batch, samples) to (batch, frames, conv_dim[-1]).
 
+    With ``gradient_checkpointing`` a training step keeps each layer's input alone, and computes the rest again.
     Reference: ``Wav2Vec2FeatureEncoder``.
     """
+
+    gradient_checkpointing = False
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -131,7 +136,7 @@ class ConvFeatureEncoder(ConfiguredLayer):
                 for index in range(config.num_feat_extract_layers)
             ]
 
-    def call(self, waveform: Any, sample_lengths: Any = None) -> Any:
+    def call(self, waveform: Any, sample_lengths: Any = None, training: bool = False) -> Any:
         """Frames of a waveform.
 
         ``sample_lengths`` (batch,) makes group statistics ignore the padding; without it every sample counts.
@@ -142,5 +147,9 @@ class ConvFeatureEncoder(ConfiguredLayer):
             if lengths is not None:
                 conv = self.config.conv_kernel[layer.index], self.config.conv_stride[layer.index]
                 lengths = conv_output_length(lengths, *conv)
-            x = layer(x, lengths)
+            # Of a layer that is frozen nothing is kept in any case.
+            if training and self.gradient_checkpointing and layer.trainable_variables:
+                x = recomputed(layer, partial(layer, lengths=lengths), x)
+            else:
+                x = layer(x, lengths)
         return x

@@ -34,6 +34,30 @@ class Trainable(_Base):
         for weight in self.weights:
             weight.trainable = weight.trainable and id(weight) in chosen
 
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether training computes the layers' insides a second time rather than keeping them."""
+        return bool(backbone_of(self).encoder.gradient_checkpointing)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Train in less memory and more time: what is inside a layer is computed again for its gradient, not kept.
+
+        The gradients are the same, dropout included. Applies to the encoder's layers and to the convolutions that are
+        not frozen (reference: ``gradient_checkpointing_enable``).
+        """
+        self._checkpoint_gradients(True)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep everything for the gradient again, as a new model does."""
+        self._checkpoint_gradients(False)
+
+    def _checkpoint_gradients(self, enabled: bool) -> None:
+        backbone = backbone_of(self)
+        backbone.encoder.gradient_checkpointing = enabled
+        backbone.feature_extractor.gradient_checkpointing = enabled
+        # The step that fit has traced is one of the other kind.
+        self.train_function = None
+
     def forget_compiled(self) -> None:
         """Drop every compiled function, which holds the weights that it was made with; fit then asks for compile()."""
         configure(self, None, None)

@@ -11,6 +11,7 @@ from tfwav2vec2.backbone.adapters import AttentionAdapter
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import zero_padding
 from tfwav2vec2.backbone.positional_conv import PositionalConvEmbedding
+from tfwav2vec2.backbone.recomputation import recomputed
 from tfwav2vec2.config import Wav2Vec2Config
 
 # Added to the scores of padded keys. Far below any score, and finite in each dtype even after a score is added: a row
@@ -128,7 +129,10 @@ class Encoder(ConfiguredLayer):
     """The transformer (reference: ``Wav2Vec2Encoder`` and ``Wav2Vec2EncoderStableLayerNorm``).
 
     In training every layer is skipped with probability ``layerdrop`` (LayerDrop, arXiv 1909.11556), drawn at run time.
+    With ``gradient_checkpointing`` a training step keeps each layer's input alone, and computes the rest again.
     """
+
+    gradient_checkpointing = False
 
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -143,13 +147,18 @@ class Encoder(ConfiguredLayer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(
-        self, hidden_states: Any, frame_mask: Any = None, training: bool = False
+        self,
+        hidden_states: Any,
+        frame_mask: Any = None,
+        training: bool = False,
+        keep_attentions: bool = True,
     ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
         """Contextual frames.
 
         Returns the last hidden state (batch, frames, hidden), the hidden states before each layer and after the last,
-        and each layer's attention probabilities. Where a layer is skipped, its probabilities are still those that it
-        would have used (the reference gives None there, which a compiled program cannot).
+        and each layer's attention probabilities, unless ``keep_attentions`` is False. Where a layer is skipped, its
+        probabilities are still those that it would have used (the reference gives None there, which a compiled program
+        cannot).
         """
         bias = None
         if frame_mask is not None:
@@ -163,15 +172,27 @@ class Encoder(ConfiguredLayer):
         all_states, all_probabilities = [], []
         for layer in self.layers:
             all_states.append(hidden_states)
-            result, probabilities = layer(hidden_states, bias, training=training)
+            result, *probabilities = self._run(layer, hidden_states, bias, training, keep_attentions)
             if training and self.config.layerdrop > 0:
                 draw = keras.random.uniform((), seed=self.seed_generator)
                 result = ops.where(draw < self.config.layerdrop, hidden_states, result)
             hidden_states = result
-            all_probabilities.append(probabilities)
+            all_probabilities += probabilities
 
         if self.config.do_stable_layer_norm:
             # 4.57 stores the last state after this norm, 5.x before it: here as in 4.57.
             hidden_states = self.layer_norm(hidden_states)
         all_states.append(hidden_states)
         return hidden_states, tuple(all_states), tuple(all_probabilities)
+
+    def _run(
+        self, layer: TransformerLayer, hidden_states: Any, bias: Any, training: bool, keep_attentions: bool
+    ) -> tuple[Any, ...]:
+        """A layer's hidden states, and its attention probabilities where they are kept."""
+
+        def run(hidden_states: Any) -> tuple[Any, ...]:
+            return layer(hidden_states, bias, training=training)[: 2 if keep_attentions else 1]
+
+        if training and self.gradient_checkpointing:
+            return recomputed(layer, run, hidden_states)
+        return run(hidden_states)

@@ -89,7 +89,7 @@ class TFWav2Vec2Model(TFWav2Vec2PreTrainedModel):
         check_shape(config, inputs.input_values)
         waveform, sample_lengths = inputs.waveform_and_lengths(silence_padding=config.feature_norm_mask)
         statistics = sample_lengths if config.feature_norm_mask else None
-        features = self.feature_extractor(waveform, statistics)
+        features = self.feature_extractor(waveform, statistics, training=training)
 
         size = ops.shape(features)[1]
         frame_mask = None
@@ -101,7 +101,10 @@ class TFWav2Vec2Model(TFWav2Vec2PreTrainedModel):
 
         hidden_states, features = self.feature_projection(features, training=training)
         hidden_states = self._hide_spans(hidden_states, lengths, inputs.mask_time_indices, training)
-        hidden_states, states, attentions = self.encoder(hidden_states, frame_mask, training=training)
+        wants_attentions = inputs.wants_attentions(config)
+        hidden_states, states, attentions = self.encoder(
+            hidden_states, frame_mask, training=training, keep_attentions=wants_attentions
+        )
         if self.adapter is not None:
             masked = frame_mask is not None and config.feature_norm_mask
             hidden_states = self.adapter(hidden_states, lengths if masked else None)
@@ -109,7 +112,7 @@ class TFWav2Vec2Model(TFWav2Vec2PreTrainedModel):
             last_hidden_state=hidden_states,
             extract_features=features,
             hidden_states=states if inputs.wants_hidden_states(config) else None,
-            attentions=attentions if inputs.wants_attentions(config) else None,
+            attentions=attentions if wants_attentions else None,
             frame_lengths=adapter_lengths(config, lengths),
         )
 
