@@ -45,7 +45,7 @@ heads-on-jax: $(VENV)/.ready  ## The heads' tests on JAX, where each model compi
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
-	  $(PARITY)/bin/python $(PYTEST) tests/parity
+	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
 full: test heads-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt

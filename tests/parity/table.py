@@ -14,7 +14,9 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +128,9 @@ def main(size: str, write: Path | None, check: Path | None) -> None:
     if check is not None:
         _exit(rows_missing_from(check.read_text()), f"The table of {check} lacks:")
     measured: dict[Any, Any] = {}
-    for backend in BACKENDS:
-        measured |= measure(backend, size)
+    with ThreadPoolExecutor(1 if size == "base" else 2) as pool:
+        for of_backend in pool.map(partial(measure, size=size), BACKENDS):
+            measured |= of_backend
     _exit(faults(measured, size), "Rows that are missing or beyond their limits:")
     table = render(measured)
     click.echo(table)
