@@ -50,6 +50,7 @@ from tfwav2vec2.cli.training_options import augmentation_of, fields_of, options_
     show_default=True,
     help="How much lower each layer's learning rate is than that of the one above.",
 )
+@click.option("--adapters-only", is_flag=True, help="Train the language adapters and the head alone (MMS).")
 @click.option(
     "--lora-rank", type=click.IntRange(min=1), help="Train thin matrices of this width and the head alone."
 )

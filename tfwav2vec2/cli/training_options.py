@@ -49,6 +49,10 @@ _OPTIONS = (
         "--accumulate", "gradient_accumulation", type=click.IntRange(min=1), default=1, show_default=True,
         help="Batches that make one update.",
     ),
+    click.option(
+        "--gradient-checkpointing", is_flag=True,
+        help="Compute layers again for their gradients: less memory, more time.",
+    ),
     click.option("--min-seconds", type=click.FloatRange(min=0), help="Leave shorter clips out."),
     click.option("--max-seconds", type=click.FloatRange(min=0), help="Leave longer clips out."),
     click.option(

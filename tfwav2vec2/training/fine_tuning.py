@@ -51,6 +51,9 @@ class TrainingOptions:
         clip_norm: what the norm of all gradients together is cut to; None for no cut.
         gradient_accumulation: how many batches make one update.
         freeze_feature_encoder: whether the convolutions stay as they are, as in the paper's fine-tuning.
+        adapters_only: whether only the language adapters and the head learn (MMS).
+        gradient_checkpointing: whether layers are computed again for their gradients, which takes less memory and more
+            time.
         freeze_steps: for how many updates the backbone stays as it is, so that the new head learns first.
         layer_decay: how much lower the rate of each layer is than that of the one above; 1 for one rate.
         every: after how many steps a state to go on from is written, besides each epoch's beginning.
@@ -66,6 +69,8 @@ class TrainingOptions:
     clip_norm: float | None = None
     gradient_accumulation: int = 1
     freeze_feature_encoder: bool = True
+    adapters_only: bool = False
+    gradient_checkpointing: bool = False
     freeze_steps: int = 0
     layer_decay: float = 1.0
     every: int = 500
@@ -112,6 +117,10 @@ def train(
     keras.utils.set_random_seed(options.seed)
     if options.freeze_feature_encoder and data.task != "pretrain":
         model.freeze_feature_encoder()
+    if options.adapters_only:
+        model.freeze_all_but_adapters()
+    if options.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     monitor = MONITORS[data.task] if validation is not None else None
     saving = SavePretrained(output, processor, monitor)
     counting: list[keras.callbacks.Callback] = [saving] if cluster.is_chief else []

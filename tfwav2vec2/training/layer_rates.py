@@ -96,7 +96,7 @@ def _check_names(model: keras.Model, parts: list[str]) -> None:
         )
 
 
-class _LayerRates(_Base):
+class LayerRates(_Base):
     """Mixed into an optimizer's class, before it: what each variable's update does differently."""
 
     if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class _LayerRates(_Base):
         learning_rate = learning_rate * self._rate(variable)
 
         def update() -> None:
-            super(_LayerRates, self).update_step(gradient, variable, learning_rate)
+            super(LayerRates, self).update_step(gradient, variable, learning_rate)
 
         if not self._first_step(variable):
             return update()
@@ -219,7 +219,7 @@ def _value_for(name: str, values: Mapping[str, Any], default: Any) -> Any:
 def _extend(
     optimizer: keras.optimizers.Optimizer, rates: dict[str, float], frozen_steps: dict[str, int]
 ) -> keras.optimizers.Optimizer:
-    """A new optimizer with the given one's settings, of a class that has its class and :class:`_LayerRates` as bases."""
+    """A new optimizer with the given one's settings, of a class that has its class and :class:`LayerRates` as bases."""
     _check_optimizer(optimizer)
     for part, rate in rates.items():
         if not rate > 0:
@@ -230,11 +230,11 @@ def _extend(
         if steps < 0:
             raise ValueError(f"{part!r} is frozen for {steps} steps; give the number of updates, 0 or more")
     plain_class = type(optimizer)
-    extended = type("LayerRates", (_LayerRates, plain_class), {"_plain_class": plain_class})
+    extended = type("LayerRates", (LayerRates, plain_class), {"_plain_class": plain_class})
     # One name for all of them: from_config finds the plain optimizer's class in the configuration.
     keras.saving.register_keras_serializable(package="tfwav2vec2", name="LayerRates")(extended)
     # The plain class's way to make one: the extended class's own expects the parts too.
-    result = super(_LayerRates, extended).from_config(optimizer.get_config())
+    result = super(LayerRates, extended).from_config(optimizer.get_config())
     result._rates, result._frozen_steps = rates, frozen_steps
     return result
 
@@ -246,7 +246,7 @@ def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
             "Rates by layer need Keras's TensorFlow or JAX backend, where an optimizer updates one variable at a time; "
             f"the backend is {keras.backend.backend()!r}"
         )
-    if isinstance(optimizer, _LayerRates):
+    if isinstance(optimizer, LayerRates):
         raise ValueError(
             "The optimizer has rates by layer already; give all rates and frozen parts in one call"
         )
