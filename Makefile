@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test heads-on-jax lint parity full benchmarks clean
+.PHONY: help demo test slow slow-on-jax lint parity full benchmarks clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,18 +37,22 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 
 test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and on JAX, in at most 10 minutes
-	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --ignore=tests/parity
-	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 tests/backbone tests/training
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training
 
-heads-on-jax: $(VENV)/.ready  ## The heads' tests on JAX, where each model compiles its own programs
-	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 tests/heads
+slow: $(VENV)/.ready  ## The tests that take long: whole commands, several processes, killed trainings
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
+
+slow-on-jax: $(VENV)/.ready  ## What takes long on JAX, where each model compiles its own programs
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/heads tests/data tests/metrics
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
-full: test heads-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
+full: test slow slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md

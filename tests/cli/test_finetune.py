@@ -18,6 +18,8 @@ from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 from tfwav2vec2.processor import Wav2Vec2Processor
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 6
 
 

@@ -273,7 +273,7 @@ def test_a_clip_that_cannot_be_read_stops_the_training_by_name(kind):
 WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None
-from tests.training.test_data_iteration import make_model, of_one_shape
+from tests.data.test_data_iteration import make_model, of_one_shape
 data, model = of_one_shape(), make_model()
 history = model.fit(data.dataset(), epochs=2, verbose=0).history
 assert len(history["loss"]) == 2 and data.position == (2, 0)

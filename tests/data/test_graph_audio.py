@@ -16,11 +16,11 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from tests.data.speech_data import EXTRACTOR, RATE, classify, config, processor
+from tfwav2vec2.data import graph_audio
 from tfwav2vec2.data.examples import Example
 from tfwav2vec2.data.graph_audio import resample
 from tfwav2vec2.data.manifest import read_manifest
 from tfwav2vec2.data.speech_data import SpeechData
-from tfwav2vec2.data import graph_audio
 
 WORKS = tf.__version__.startswith(graph_audio.SUPPORTED)
 needs_tensorflow_io = pytest.mark.skipif(

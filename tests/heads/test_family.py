@@ -34,7 +34,7 @@ def values(model: Any, output: ModelOutput) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FAMILY)
-@pytest.mark.parametrize("filling", [0.0, np.nan, 1e30])
+@pytest.mark.parametrize("filling", [0.0, np.nan])
 def test_padded_batch_equals_single_clips(name: str, filling: float) -> None:
     model = tiny(name).configure_call(jit_compile=False)
     batch = padded_batch(filling)
@@ -56,7 +56,7 @@ def test_compiled_call_equals_the_plain_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HEADS)
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("jit_compile", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_fit_with_the_default_loss_learns(name: str, jit_compile: bool) -> None:
     if not TENSORFLOW and not jit_compile:
         pytest.skip("JAX always compiles")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.backbone.conftest import to_numpy
-from tests.training.test_edit_distance import compiled
+from tests.metrics.test_edit_distance import compiled
 from tfwav2vec2 import Wav2Vec2CTCTokenizer
 from tfwav2vec2.language.greedy import greedy_decode
 from tfwav2vec2.metrics.error_rates import character_error_rate, word_error_rate

@@ -15,9 +15,11 @@ import pytest
 
 from tests.backbone.conftest import to_numpy
 from tests.heads.family import HEADS, STILL, labels_for, padded_batch, tiny, training_batch
-from tests.training.test_error_rates import fewest_errors
+from tests.metrics.test_error_rates import fewest_errors
 from tfwav2vec2.metrics.head_metrics import CharacterErrorRate, ClassAccuracy, WordErrorRate
 from tfwav2vec2.metrics.verification import EqualErrorRate
+
+pytestmark = pytest.mark.slow
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 DELIMITER = 4
@@ -243,7 +245,7 @@ scope = keras.distribution.DataParallel(auto_shard_dataset=False).scope()
 }
 MEASURE = """
 import json
-from tests.training.test_metrics_in_fit import CTC, labels_for, make, padded_batch
+from tests.metrics.test_metrics_in_fit import CTC, labels_for, make, padded_batch
 with scope:
     model = make(CTC)
     model.compile()

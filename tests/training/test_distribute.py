@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 from tfwav2vec2.training.distribute import STRATEGIES, Cluster, distribute
 
+pytestmark = pytest.mark.slow
+
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 JAX = keras.backend.backend() == "jax"
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -18,6 +18,8 @@ from tests.heads.family import tiny, training_batch
 from tests.training.peak_memory import STATUS
 from tfwav2vec2.training.lora import enable_lora
 
+pytestmark = pytest.mark.slow
+
 BACKEND = keras.backend.backend()
 # Few convolutions: most of the time goes into compiling.
 SMALL = {"num_hidden_layers": 1, "conv_dim": [8, 8], "conv_stride": [10, 3], "conv_kernel": [20, 4]}

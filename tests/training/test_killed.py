@@ -16,6 +16,8 @@ from tests.training import resumed_training
 from tests.training.resumed_training import steps_taken, train
 from tfwav2vec2.training import training_state
 
+pytestmark = pytest.mark.slow
+
 KILLS, OF_THEM_IN_WRITING = 10, 3
 # A process that never takes its first step is a failure, not a wait.
 PATIENCE = 120.0

@@ -18,6 +18,8 @@ from tfwav2vec2.backbone.naming import name_of, named_variables
 from tfwav2vec2.training.lora import ATTENTION, FEED_FORWARD, enable_lora, merge_lora
 from tfwav2vec2.training.lora_files import load_lora, save_lora
 
+pytestmark = pytest.mark.slow
+
 RANK = 3
 HEAD = {"lm_head.kernel", "lm_head.bias"}
 
