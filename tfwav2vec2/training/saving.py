@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
-
-logger = logging.getLogger(__name__)
 
 # Quantities of which more is better; of all others less is.
 _GROWING = ("accuracy", "perplexity")
@@ -50,13 +48,18 @@ class SavePretrained(keras.callbacks.Callback):
         """
         if self.monitor is not None:
             value = self._value(logs or {})
-            if self.best is not None and not (value < self.best if self.mode == "min" else value > self.best):
+            if not self._is_better(value):
                 return
             self.best = value
         self.best_epoch = epoch
         self.model.save_pretrained(self.folder)
         if self._processor is not None:
             self._processor.save_pretrained(self.folder)
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None or math.isnan(self.best):
+            return True
+        return value < self.best if self.mode == "min" else value > self.best
 
     def _value(self, logs: dict[str, float]) -> float:
         if self.monitor not in logs:
