@@ -1,0 +1,77 @@
+"""Train on yes and no from nothing: ``python -m recipes.yesno.train --data DATA --output FOLDER``.
+
+A quarter of the clips, drawn at random, is held out and measured at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+
+from recipes.yesno.spans import spans
+from tfwav2vec2 import SpeechData, TrainingOptions, Transcriber, open_for_task, train
+from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.data.augmentation import AdditiveNoise, Chain, Gain, Sometimes, SpeedPerturbation
+from tfwav2vec2.data.manifest import read_manifest
+from tfwav2vec2.metrics.evaluation import evaluate_transcripts
+
+HELD_OUT = 15
+EPOCHS = 16
+
+
+def make_config() -> Wav2Vec2Config:
+    """A small model: 0.2 million weights, a thin front end, two layers."""
+    return Wav2Vec2Config(
+        hidden_size=96, num_hidden_layers=2, num_attention_heads=2, intermediate_size=192,
+        conv_dim=[16, 32, 48, 64, 96], conv_kernel=[10, 8, 8, 4, 4], conv_stride=[5, 4, 4, 2, 2],
+        feat_extract_norm="layer", do_stable_layer_norm=True, initializer_range=0.1,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=8,
+        hidden_dropout=0.1, attention_dropout=0.1, feat_proj_dropout=0.0, final_dropout=0.1, layerdrop=0.0,
+        mask_time_prob=0.1, mask_time_length=5, mask_time_min_masks=0, mask_feature_prob=0.1, mask_feature_length=8,
+        ctc_loss_reduction="mean", ctc_zero_infinity=True,
+    )  # fmt: skip
+
+
+@click.command(epilog="Example:  python -m recipes.yesno.train --data ../shared/data --output /tmp/yesno")
+@click.option(
+    "--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder with manifest.tsv."
+)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Where the model goes.")
+@click.option("--seed", default=0, show_default=True, help="Of the split, the weights and the order.")
+@click.option("--epochs", default=EPOCHS, show_default=True)
+def main(data: Path, output: Path, seed: int, epochs: int) -> None:
+    """Train on three quarters of the clips and measure on the rest."""
+    started = time.perf_counter()
+    clips = [example for example in read_manifest(data / "manifest.tsv") if example.id.startswith("yesno/")]
+    # The names tell the words, and are in order.
+    clips = [clips[index] for index in np.random.default_rng(seed).permutation(len(clips))]
+    held_out, training = clips[:HELD_OUT], list(spans(clips[HELD_OUT:]))
+    output.mkdir(parents=True, exist_ok=True)
+    make_config().save_pretrained(output / "start")
+    keras.utils.set_random_seed(seed)
+    model, processor = open_for_task("ctc", output / "start", training, from_scratch=True)
+    augment = Chain([Sometimes(part, 0.5) for part in (SpeedPerturbation(), Gain(), AdditiveNoise())])
+    batches = SpeechData(
+        training, "ctc", processor, model.config, batch_seconds=32, augment=augment, seed=seed, buckets=6
+    )
+    options = TrainingOptions(
+        epochs=epochs, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.01, freeze_feature_encoder=False, seed=seed
+    )  # fmt: skip
+    train(model, processor, batches, output, options, verbose=2)
+    report = evaluate_transcripts(Transcriber(model, processor), held_out)
+    figures = {
+        "seed": seed,
+        "wer": report.words.rate,
+        "words": report.words.units,
+        "minutes": round((time.perf_counter() - started) / 60, 1),
+    }
+    click.echo(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
