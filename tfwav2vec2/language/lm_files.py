@@ -1,0 +1,172 @@
+"""A decoder's files, in pyctcdecode's layout: ``alphabet.json`` and the folder ``language_model``."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tfwav2vec2.language.alphabet import Alphabet
+from tfwav2vec2.language.kenlm_binary import MAGIC, KenlmModel
+from tfwav2vec2.language.language_model import WEIGHTS, LanguageModel
+from tfwav2vec2.language.ngram_lm import NGramModel
+from tfwav2vec2.weights.files import find_file, read_json, write_atomically, write_json
+
+ALPHABET = "alphabet.json"
+FOLDER = "language_model"
+ATTRIBUTES = "attrs.json"
+UNIGRAMS = "unigrams.txt"
+ENDINGS = (".arpa", ".arpa.gz", ".bin", ".binary")
+
+# Ten times the word list of the largest published model.
+MAX_UNIGRAMS_BYTES = 2**30
+
+
+def open_word_model(path: str | Path) -> NGramModel | KenlmModel:
+    """Open an ARPA file, plain or gzipped, or a KenLM binary, whatever its name.
+
+    Raises:
+        OSError: where it is missing or damaged.
+        ImportError: where the package that reads it is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}; give an ARPA file or a KenLM binary")
+    with path.open("rb") as file:
+        is_binary = file.read(len(MAGIC)) == MAGIC
+    return KenlmModel(path) if is_binary else NGramModel.read(path)
+
+
+def find_decoder(name_or_path: str | Path, **hub_options: Any) -> Path:
+    """The local folder that holds a decoder's files, fetched from the hub if need be.
+
+    Args:
+        name_or_path: a folder, or a name on the hub.
+        hub_options: as :func:`tfwav2vec2.weights.files.find_file` takes them.
+
+    Raises:
+        OSError: where there are none, or they cannot be fetched.
+    """
+    alphabet: Path = find_file(name_or_path, ALPHABET, **hub_options)
+    if not Path(name_or_path).expanduser().is_dir():
+        from huggingface_hub import snapshot_download
+
+        options = dict(hub_options)
+        inside = f"{options.pop('subfolder', '') or '.'}/".removeprefix("./")
+        snapshot_download(
+            str(name_or_path), allow_patterns=[inside + ALPHABET, f"{inside}{FOLDER}/*"], **options
+        )
+    return alphabet.parent
+
+
+def read_decoder(
+    folder: str | Path, unigram_encoding: str = "utf-8"
+) -> tuple[Alphabet, LanguageModel | None]:
+    """Read a decoder's alphabet and its language model, None where there is none.
+
+    Raises:
+        OSError: where a file is missing or damaged.
+        ImportError: where the package that reads the language model is not installed.
+    """
+    folder = Path(folder)
+    alphabet = Alphabet.read(find_file(folder, ALPHABET))
+    inner = folder / FOLDER
+    if not inner.is_dir():
+        return alphabet, None
+    weights = _read_weights(find_file(inner, ATTRIBUTES))
+    unigrams = _read_unigrams(find_file(inner, UNIGRAMS), unigram_encoding)
+    models = _model_files(inner)
+    if len(models) != 1:
+        names = ", ".join(path.name for path in models) or "none"
+        raise OSError(f"{inner} must hold one file that ends in {', '.join(ENDINGS)}; it holds {names}")
+    return alphabet, LanguageModel(open_word_model(models[0]), unigrams, **weights)
+
+
+def write_decoder(folder: str | Path, alphabet: Alphabet, language_model: LanguageModel | None) -> list[str]:
+    """Write what :func:`read_decoder` reads, a gzipped ARPA file unpacked, since pyctcdecode takes no other; returns the paths.
+
+    Raises:
+        OSError: where the folder holds another language model, or cannot be written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / ALPHABET]
+    alphabet.write(paths[0])
+    inner = folder / FOLDER
+    if language_model is None:
+        if inner.is_dir():
+            raise OSError(
+                f"{inner} holds a language model that this decoder does not have; remove it, or save elsewhere"
+            )
+        return [str(path) for path in paths]
+    source = getattr(language_model.model, "path", None)
+    if source is None:
+        raise OSError(
+            "The language model was not read from a file, and cannot be saved; write it to an ARPA file and read that"
+        )
+    inner.mkdir(exist_ok=True)
+    copy = inner / _plain_name(source)
+    others = [path for path in _model_files(inner) if path != copy and not path.samefile(source)]
+    if others:
+        raise OSError(
+            f"{inner} already holds the language model {others[0].name}; remove it, or save elsewhere"
+        )
+    attributes, unigrams = inner / ATTRIBUTES, inner / UNIGRAMS
+    write_json(attributes, language_model.weights())
+    with write_atomically(unigrams) as temporary:
+        text = "".join(f"{word}\n" for word in sorted(language_model.unigrams))
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    if not any(path.samefile(source) for path in _model_files(inner)):
+        _copy(source, copy)
+    return [str(path) for path in (*paths, attributes, unigrams, *_model_files(inner))]
+
+
+def _model_files(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.name.endswith(ENDINGS) and not path.name.startswith(".")
+    )
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _plain_name(source: Path) -> str:
+    name = source.name.removesuffix(".gz") if _is_gzip(source) else source.name
+    return name if name.endswith(ENDINGS) else f"{name}.arpa"
+
+
+def _copy(source: Path, target: Path) -> None:
+    with write_atomically(target) as temporary:
+        if _is_gzip(source):
+            with gzip.open(source, "rb") as packed, temporary.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
+        else:
+            shutil.copyfile(source, temporary)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    weights = read_json(path)
+    numbers = all(
+        isinstance(weights.get(name), (int, float)) and not isinstance(weights.get(name), bool)
+        for name in WEIGHTS[:3]
+    )
+    if set(weights) != set(WEIGHTS) or not numbers or not isinstance(weights["score_boundary"], bool):
+        raise OSError(
+            f"{path} must hold the numbers {', '.join(WEIGHTS[:3])} and score_boundary, true or false, and nothing else"
+        )
+    return weights
+
+
+def _read_unigrams(path: Path, encoding: str) -> list[str]:
+    size = path.stat().st_size
+    if size > MAX_UNIGRAMS_BYTES:
+        raise OSError(f"{path} has {size} bytes, more than any list of words ({MAX_UNIGRAMS_BYTES} at most)")
+    try:
+        return path.read_text(encoding=encoding).splitlines()
+    except (UnicodeDecodeError, LookupError) as error:
+        raise OSError(
+            f"{path} cannot be read as {encoding} ({error}); write it as UTF-8, or pass unigram_encoding="
+        ) from None
