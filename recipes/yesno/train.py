@@ -21,7 +21,7 @@ from tfwav2vec2.data.manifest import read_manifest
 from tfwav2vec2.metrics.evaluation import evaluate_transcripts
 
 HELD_OUT = 15
-EPOCHS = 16
+EPOCHS = 30
 
 
 def make_config() -> Wav2Vec2Config:
