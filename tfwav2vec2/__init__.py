@@ -130,7 +130,10 @@ def __dir__() -> list[str]:
 
 # Whatever a .keras file of a model may name: the model, and the schedule and optimizer that it was compiled with.
 _IN_KERAS_FILES = {name: home for name, home in _HOMES.items() if name.startswith("TFWav2Vec2")}
-_IN_KERAS_FILES |= {name: "training.schedules" for name in ("TriStage", "WarmupDecay")}
-_IN_KERAS_FILES |= {"LayerRates": "training.layer_rates"}
+_IN_KERAS_FILES |= {
+    "TriStage": "training.schedules",
+    "WarmupDecay": "training.schedules",
+    "LayerRates": "training.layer_rates",
+}
 
 register_with_keras({name: f"{__name__}.{home}" for name, home in _IN_KERAS_FILES.items()})
