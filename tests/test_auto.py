@@ -106,7 +106,7 @@ def test_files_without_a_type_are_told_by_their_architecture(folder) -> None:
             "feature_extractor_type",
             "WhisperFeatureExtractor",
         ),
-        (AutoProcessor, "preprocessor_config.json", "processor_class", "Wav2Vec2ProcessorWithLM"),
+        (AutoProcessor, "preprocessor_config.json", "processor_class", "WhisperProcessor"),
     ],
 )
 def test_other_classes_are_refused(folder, door, file, key, name) -> None:

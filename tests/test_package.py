@@ -82,12 +82,14 @@ def test_flax_names_are_the_same_classes_on_jax_alone(name: str) -> None:
             assert last.startswith(f"ImportError: {name} runs on Keras's JAX backend")
 
 
-# What the reference's page on Wav2Vec2 lists (4.57), but for the processor with a language model and its output.
+# What the reference's page on Wav2Vec2 lists (4.57).
 PAGE = [
     "Wav2Vec2Config",
     "Wav2Vec2CTCTokenizer",
     "Wav2Vec2FeatureExtractor",
     "Wav2Vec2Processor",
+    "Wav2Vec2ProcessorWithLM",
+    "Wav2Vec2DecoderWithLMOutput",
     "Wav2Vec2BaseModelOutput",
     "Wav2Vec2ForPreTrainingOutput",
     "Wav2Vec2Model",

@@ -32,6 +32,9 @@ _HOMES = {
     "Wav2Vec2CTCTokenizerOutput": "language.offsets",
     "AddedToken": "language.vocabulary",
     "Wav2Vec2Processor": "processor",
+    "Wav2Vec2ProcessorWithLM": "processor_with_lm",
+    "Wav2Vec2DecoderWithLMOutput": "processor_with_lm",
+    "build_ctcdecoder": "language.beam_search",
     # models
     "TFWav2Vec2PreTrainedModel": "backbone.pretrained",
     "TFWav2Vec2Model": "backbone.wav2vec2",

@@ -27,6 +27,9 @@ class _Door:
     # Names that the class had earlier.
     other_names: ClassVar[tuple[str, ...]] = ()
 
+    # Classes besides that a checkpoint may name, with their homes.
+    others: ClassVar[dict[str, str]] = {}
+
     # Where a checkpoint names the class that reads it: files with their keys, the first that is there counts.
     named_in: ClassVar[tuple[tuple[str, str], ...]] = ()
 
@@ -48,28 +51,30 @@ class _Door:
             ValueError: where it is no checkpoint of a wav2vec 2.0 model.
         """
         hub = {name: options[name] for name in HUB_OPTIONS if name in options}
-        cls._check(name_or_path, hub)
-        return cls._class().from_pretrained(name_or_path, **options)
+        return cls._class(cls._named(name_or_path, hub)).from_pretrained(name_or_path, **options)
 
     @classmethod
-    def _class(cls) -> Any:
-        return getattr(importlib.import_module(f"tfwav2vec2.{cls.home}"), cls.name)
+    def _class(cls, name: str | None = None) -> Any:
+        name = name if name in cls.others else cls.name
+        return getattr(importlib.import_module(f"tfwav2vec2.{cls.others.get(name, cls.home)}"), name)
 
     @classmethod
-    def _check(cls, name_or_path: str | Path, hub: dict[str, Any]) -> None:
+    def _named(cls, name_or_path: str | Path, hub: dict[str, Any]) -> str | None:
+        """The class that the checkpoint names, which is one that the door leads to; None where it names none."""
         for filename, key in cls.named_in:
             path = find_file(name_or_path, filename, required=False, **hub)
             name = read_json(path).get(key) if path else None
             if isinstance(name, str):
-                if name not in (cls.name, *cls.other_names):
+                if name not in (cls.name, *cls.other_names, *cls.others):
                     raise ValueError(
                         f"{path} names the class {name}, which this package does not have; to read the checkpoint "
                         f"with {cls.name} nevertheless, use {cls.name}.from_pretrained"
                     )
-                return
+                return name
         path = find_file(name_or_path, CONFIG_NAME, required=not cls.named_in, **hub)
         if path is not None:
             _check_model_type(read_json(path), path)
+        return None
 
 
 def _check_model_type(fields: dict[str, Any], path: Path) -> None:
@@ -112,9 +117,10 @@ class AutoTokenizer(_Door):
 
 
 class AutoProcessor(_Door):
-    """Opens a checkpoint's :class:`Wav2Vec2Processor`."""
+    """Opens a checkpoint's :class:`Wav2Vec2Processor`, or its :class:`Wav2Vec2ProcessorWithLM` where it has one."""
 
     home, name = "processor", "Wav2Vec2Processor"
+    others: ClassVar[dict[str, str]] = {"Wav2Vec2ProcessorWithLM": "processor_with_lm"}
     named_in = (
         ("processor_config.json", "processor_class"),
         ("preprocessor_config.json", "processor_class"),

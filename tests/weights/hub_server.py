@@ -71,6 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append((self.command, path))
+        if path.startswith("/api/models/"):
+            self._list(path.removeprefix("/api/models/"))
+            return
         name, _, rest = path.strip("/").partition("/resolve/")
         revision, _, filename = rest.partition("/")
         repository = self.hub.repositories.get(name)
@@ -88,6 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
             content = files[filename]
             etag = hashlib.sha1(content).hexdigest()
             self._answer(200, content, {"X-Repo-Commit": commit_of(files), "ETag": f'"{etag}"'})
+
+    def _list(self, path: str) -> None:
+        name, _, revision = path.partition("/revision/")
+        if self.hub.fail_with is not None:
+            self._fail(self.hub.fail_with, "Unavailable")
+            return
+        files = self.hub.repositories[name].revisions[revision or "main"]
+        siblings = [{"rfilename": filename} for filename in files]
+        self._json({"id": name, "sha": commit_of(files), "siblings": siblings})
 
     @staticmethod
     def _revision(repository: Repository, revision: str) -> dict[str, bytes] | None:

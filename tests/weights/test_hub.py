@@ -15,6 +15,7 @@ from tfwav2vec2 import TFWav2Vec2ForCTC, Wav2Vec2Config
 from tfwav2vec2.weights.files import find_file, read_json
 
 NAME = "somebody/tiny"
+LM = "language_model"
 
 # The hub's client library uploads in a way that its own HTTP library has come to dislike.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -199,3 +200,47 @@ def test_saving_over_a_download_leaves_the_cache_alone(
     assert shared.read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
     assert read_json(folder / "config.json")["architectures"] == ["Wav2Vec2ForCTC"]
     shutil.rmtree(folder)
+
+
+def test_a_decoder_is_fetched_and_kept(hub: Hub, tmp_path: Path) -> None:
+    """Of a checkpoint with a language model, what its folder holds, whatever the model's file is named."""
+    from tfwav2vec2.language.lm_files import find_decoder
+
+    names = (
+        "alphabet.json",
+        f"{LM}/attrs.json",
+        f"{LM}/unigrams.txt",
+        f"{LM}/my 5gram.bin",
+        "model.safetensors",
+    )
+    files = {f"{folder}{name}": f"{folder}{name}".encode() for folder in ("", "inner/") for name in names}
+    hub.add(NAME, files)
+    options = {"cache_dir": tmp_path / "my-cache"}
+    find_file(NAME, "alphabet.json", **options)
+    with pytest.raises(
+        FileNotFoundError, match=r"attrs\.json of 'somebody/tiny'.* is not in the local cache"
+    ):
+        find_decoder(NAME, **options, local_files_only=True)
+    for subfolder in ("", "inner"):
+        found = find_decoder(NAME, **options, subfolder=subfolder)
+        expected = f"{subfolder}/{LM}/my 5gram.bin".strip("/").encode()
+        assert (found / LM / "my 5gram.bin").read_bytes() == expected
+        assert not (found / "model.safetensors").exists()
+        hub.requests.clear()
+        assert find_decoder(NAME, **options, subfolder=subfolder, local_files_only=True) == found
+        assert hub.requests == []
+    hub.add("somebody/letters", {"alphabet.json": b"{}"})
+    assert [path.name for path in find_decoder("somebody/letters", **options).iterdir()] == ["alphabet.json"]
+    hub.add("somebody/plain", {"config.json": b"{}"})
+    with pytest.raises(FileNotFoundError, match=r"has no file alphabet\.json"):
+        find_decoder("somebody/plain", **options)
+
+
+def test_a_hub_that_cannot_list_is_no_decoder_without_a_model(hub: Hub, tmp_path: Path) -> None:
+    from tfwav2vec2.language.lm_files import find_decoder
+
+    hub.add(NAME, {"alphabet.json": b"{}", f"{LM}/attrs.json": b"{}", f"{LM}/unigrams.txt": b""})
+    find_decoder(NAME, cache_dir=tmp_path)
+    hub.fail_with = 500
+    with pytest.raises(ConnectionError, match="Listing the files of 'somebody/tiny' failed"):
+        find_decoder(NAME, cache_dir=tmp_path)

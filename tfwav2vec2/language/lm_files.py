@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tfwav2vec2.language.alphabet import Alphabet
 from tfwav2vec2.language.kenlm_binary import MAGIC, KenlmModel
 from tfwav2vec2.language.language_model import WEIGHTS, LanguageModel
 from tfwav2vec2.language.ngram_lm import NGramModel
-from tfwav2vec2.weights.files import find_file, read_json, write_atomically, write_json
+from tfwav2vec2.weights.files import find_file, network_errors, read_json, write_atomically, write_json
 
 ALPHABET = "alphabet.json"
 FOLDER = "language_model"
@@ -49,15 +50,42 @@ def find_decoder(name_or_path: str | Path, **hub_options: Any) -> Path:
         OSError: where there are none, or they cannot be fetched.
     """
     alphabet: Path = find_file(name_or_path, ALPHABET, **hub_options)
-    if not Path(name_or_path).expanduser().is_dir():
-        from huggingface_hub import snapshot_download
+    folder = alphabet.parent
+    if Path(name_or_path).expanduser().is_dir():
+        return folder
+    from huggingface_hub import constants
 
-        options = dict(hub_options)
-        inside = f"{options.pop('subfolder', '') or '.'}/".removeprefix("./")
-        snapshot_download(
-            str(name_or_path), allow_patterns=[inside + ALPHABET, f"{inside}{FOLDER}/*"], **options
+    # The cache cannot tell a decoder without a language model from one that was not fetched whole: that asks for a file.
+    cached_only = hub_options.get("local_files_only") or constants.HF_HUB_OFFLINE
+    if find_file(name_or_path, f"{FOLDER}/{ATTRIBUTES}", **hub_options, required=cached_only) is None:
+        return folder
+    names = [UNIGRAMS]
+    names += (
+        [path.name for path in _model_files(folder / FOLDER)]
+        if cached_only
+        else _names_on_hub(name_or_path, hub_options)
+    )
+    for name in names:
+        find_file(name_or_path, f"{FOLDER}/{name}", **hub_options)
+    return folder
+
+
+def _names_on_hub(name_or_path: str | Path, options: dict[str, Any]) -> list[str]:
+    """The names of the language models in a repository's folder."""
+    from huggingface_hub import HfApi
+
+    try:
+        info = HfApi(token=options.get("token")).model_info(
+            str(name_or_path), revision=options.get("revision")
         )
-    return alphabet.parent
+    except network_errors() as error:
+        raise ConnectionError(
+            f"Listing the files of {str(name_or_path)!r} failed ({type(error).__name__}); check the network, or pass "
+            "local_files_only=True to use what the cache holds"
+        ) from error
+    inner = Path(options.get("subfolder") or "", FOLDER)
+    paths = [Path(file.rfilename) for file in info.siblings or ()]
+    return [path.name for path in paths if path.parent == inner and path.name.endswith(ENDINGS)]
 
 
 def read_decoder(
@@ -149,11 +177,9 @@ def _copy(source: Path, target: Path) -> None:
 
 def _read_weights(path: Path) -> dict[str, Any]:
     weights = read_json(path)
-    numbers = all(
-        isinstance(weights.get(name), (int, float)) and not isinstance(weights.get(name), bool)
-        for name in WEIGHTS[:3]
-    )
-    if set(weights) != set(WEIGHTS) or not numbers or not isinstance(weights["score_boundary"], bool):
+    numbers = [weights.get(name) for name in WEIGHTS[:3]]
+    good = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+    if set(weights) != set(WEIGHTS) or not good or not isinstance(weights["score_boundary"], bool):
         raise OSError(
             f"{path} must hold the numbers {', '.join(WEIGHTS[:3])} and score_boundary, true or false, and nothing else"
         )
