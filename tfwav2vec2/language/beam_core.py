@@ -8,10 +8,9 @@ and of a tree of parts, each a letter longer. A word is scored once, when the fi
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from tfwav2vec2.language.beam_records import BEAM, CANDIDATE, GROUP, NO_LABEL, UNSCORED
 from tfwav2vec2.language.compiled import compiled
 
 # Labels' roles, as tfwav2vec2.language.alphabet.Role numbers them.
@@ -19,49 +18,6 @@ _BLANK, _CONTINUES, _SPACE, _OPENS, _SILENT = 0, 1, 2, 3, 4
 
 # What a candidate is: its beam with a blank, with its last label again, with a further one, or in the next word.
 _WITH_BLANK, _AGAIN, _LONGER, _NEXT_WORD = 0, 1, 2, 3
-
-NO_LABEL = -1  # a beam's last label where that is the blank, or where there is none yet
-UNSCORED = -2  # the state of a text whose last word the language model has yet to score
-
-PART = np.dtype([("parent", "i4"), ("letter", "i4"), ("length", "i4"), ("known", "i4"), ("hot", "i4")])
-TEXT = np.dtype([("parent", "i4"), ("part", "i4"), ("state", "i4"), ("hot", "i4"), ("score", "f8")])
-SPAN = np.dtype([("previous", "i4"), ("start", "i4"), ("end", "i4")])
-BEAM = np.dtype(
-    [
-        *((name, "i4") for name in ("text", "part", "before", "last", "start", "end", "span")),
-        ("logit", "f8"),
-        ("score", "f8"),
-    ]
-)
-
-
-class Settings(NamedTuple):
-    """What a search goes by: see :class:`tfwav2vec2.language.beam_search.BeamSearchDecoderCTC`.
-
-    ``alpha`` is in natural logarithms for scores to the base 10. ``scored_here`` tells a language model in arrays from one
-    that is asked between two calls (``has_model`` with neither means that), ``lexicon_bound`` admits known words alone.
-    """
-
-    width: int
-    prune: float
-    least: float
-    alpha: float
-    beta: float
-    unknown: float
-    hot_weight: float
-    has_model: bool
-    scored_here: bool
-    has_list: bool
-    lexicon_bound: bool
-    unknown_word: int
-
-
-class Labels(NamedTuple):
-    """``role`` (labels,), and the letters that each adds: ``letter[begin[label]:begin[label + 1]]``."""
-
-    role: np.ndarray
-    begin: np.ndarray
-    letter: np.ndarray
 
 
 @compiled
@@ -161,16 +117,18 @@ def index_texts(texts, count, table):
 
 
 @compiled(inline=True)
-def _partial(settings, known, hot, length, known_shortest, hot_shortest):
-    """What a word that has only begun adds to its beam's score: a bonus for hotwords, a penalty for what no word begins with."""
-    if length == 0:
-        return 0.0
-    if hot >= 0:
-        return settings.hot_weight * length / hot_shortest[hot]
-    if not settings.has_model or (known >= 0 and known_shortest[known] > 0):
-        return 0.0
-    # Unknown words are taken to have six letters; what is longer costs more (as in pyctcdecode).
-    return settings.unknown * length / 6.0 if length > 6 else settings.unknown
+def _partial(settings, length, is_known, hot_length):
+    """What a word that has only begun adds to its beam's score: a bonus for hotwords, a penalty for what no word begins with.
+
+    ``hot_length`` is that of the shortest hotword that begins so, 0 for none.
+    """
+    score = 0.0
+    if hot_length > 0:
+        score = settings.hot_weight * length / hot_length
+    elif length > 0 and settings.has_model and not is_known:
+        # Unknown words are taken to have six letters; what is longer costs more (as in pyctcdecode).
+        score = settings.unknown * length / 6.0 if length > 6 else settings.unknown
+    return score
 
 
 @compiled
@@ -230,7 +188,7 @@ def _finish_word(settings, ngrams, lexicon, hotwords, parts, texts, texts_table,
     return new
 
 
-@compiled
+@compiled(inline=True)
 def _better(scores, orders, first, second):
     """Whether a candidate ranks before another; equal scores go by their order, so that results do not vary."""
     return scores[first] > scores[second] or (
@@ -256,8 +214,9 @@ def _sink(heap, size, scores, orders, at):
 
 
 @compiled
-def _best(scores, orders, count, limit, heap):
+def _best(candidates, count, limit, heap):
     """The best candidates that reach ``limit``, as many as ``heap`` holds, in it from the best on; returns how many."""
+    scores, orders = candidates["score"], candidates["order"]
     size = 0
     for candidate in range(count):
         if scores[candidate] < limit:
@@ -281,16 +240,248 @@ def _best(scores, orders, count, limit, heap):
 
 
 @compiled
-def _group_of(table, group_text, group_part, text, part):
+def _heard(row, settings, roles, active, position):
+    """The labels that a frame may hold, into ``active``, with their places there in ``position``; the blank for itself.
+
+    Returns how many there are, whether one of them ends words, and the blank's logarithm, minus infinity where it is out.
+    """
+    likeliest = -1
+    for label in range(len(row)):
+        if roles[label] != _SILENT and (likeliest < 0 or row[label] > row[likeliest]):
+            likeliest = label
+    count, ends_words, blank = 0, False, -np.inf
+    for label in range(len(row)):
+        position[label] = -1
+        role = roles[label]
+        # A word that must go on in the list needs time to, however unlikely the blank is.
+        always = label == likeliest or (role == _BLANK and settings.lexicon_bound)
+        if role == _SILENT or (row[label] < settings.least and not always):
+            continue
+        if role == _BLANK:
+            blank = _log_add(blank, row[label])
+            continue
+        active[count] = label
+        position[label] = count
+        count += 1
+        ends_words = ends_words or role != _CONTINUES
+    return count, ends_words, blank
+
+
+@compiled
+def _group_of(table, groups, text, part):
     """The group of a prefix, or where it belongs in the table as ``-1 - slot``."""
     mask = len(table) - 1
     slot = _slot(text, part, mask)
     while table[slot] > 0:
         group = table[slot] - 1
-        if group_text[group] == text and group_part[group] == part:
+        if groups[group].text == text and groups[group].part == part:
             return group
         slot = (slot + 1) & mask
     return -1 - slot
+
+
+@compiled
+def _gather(beams, count, groups, table, group_of, following):
+    """Beams of one prefix together, in their order; ``following`` chains them. Returns how many groups there are."""
+    table[:] = 0
+    alive = 0
+    for beam in range(count):
+        text, part, logit = beams[beam].text, beams[beam].part, beams[beam].logit
+        group = _group_of(table, groups, text, part)
+        following[beam] = -1
+        if group < 0:
+            table[-1 - group] = alive + 1
+            group = alive
+            alive += 1
+            groups[group].text, groups[group].part = text, part
+            groups[group].first, groups[group].total = beam, logit
+        else:
+            groups[group].total = _log_add(groups[group].total, logit)
+            following[groups[group].last] = beam
+        groups[group].last = beam
+        group_of[beam] = group
+    return alive
+
+
+@compiled
+def _end_words(
+    settings, ngrams, lexicon, hotwords, parts, texts, texts_table, counts, groups, alive, table
+):  # fmt: skip
+    """What each group's text is once its word ends, -1 where it must not end; whether one of them waits for its score.
+
+    Two groups can come to the same text: the word, and the word with a space after it.
+    """
+    waiting = False
+    for group in range(alive):
+        text, part = groups[group].text, groups[group].part
+        if part != 0 and settings.lexicon_bound and not is_word(parts, part, lexicon, hotwords):
+            text = -1
+        elif part != 0:
+            text = _finish_word(
+                settings, ngrams, lexicon, hotwords, parts, texts, texts_table, counts, text, part
+            )
+            waiting = waiting or texts[text].state == UNSCORED
+        groups[group].next, groups[group].home, groups[group].partner = text, group, -1
+    for group in range(alive):
+        if groups[group].part != 0 and groups[group].next >= 0:
+            other = _group_of(table, groups, groups[group].next, 0)
+            if other >= 0:
+                groups[group].home = other
+                groups[other].partner = group
+    return waiting
+
+
+@compiled
+def _tell_repeats(
+    beams, count, texts, roles, groups, alive, table, group_of, following, position, without, origin, repeats, alone
+):  # fmt: skip
+    """What continues each group by each label, without the beams that the label only repeats, and where these go.
+
+    ``without`` (groups, labels) is the sum of the others' scores and ``origin`` the last of them, since where beams become one
+    the times of its words are those of the last, as in pyctcdecode. ``repeats`` (groups, labels) is the beam that comes to the
+    same prefix by repeating the label; ``alone`` (beams,) whether one that repeats its label meets no group there.
+    """
+    for group in range(alive):
+        without[group] = groups[group].total
+        origin[group] = groups[group].last
+        repeats[group] = -1
+    for beam in range(count):
+        label, text = beams[beam].last, beams[beam].text
+        alone[beam] = False
+        if label < 0 or position[label] < 0:
+            continue
+        at, group = position[label], group_of[beam]
+        total, source = -np.inf, -1
+        member = groups[group].first
+        while member >= 0:
+            if member != beam:
+                total = _log_add(total, beams[member].logit)
+                source = member
+            member = following[member]
+        without[group, at], origin[group, at] = total, source
+        if roles[label] == _CONTINUES:
+            home = _group_of(table, groups, text, beams[beam].before)
+        else:
+            home = _group_of(table, groups, text, 0)
+            if home < 0 and text > 0:
+                home = _group_of(table, groups, texts[text].parent, texts[text].part)
+        if home >= 0:
+            repeats[home, at] = beam
+        else:
+            alone[beam] = True
+
+
+@compiled
+def _propose(
+    row, settings, labels, lexicon, hotwords, parts, texts, beams, count, groups, alive,
+    active, heard, blank, without, origin, repeats, alone, candidates,
+):  # fmt: skip
+    """Every prefix that the frame can lead to, with its score, into ``candidates``; returns how many, and the best score."""
+    # Fields of tuples that a loop reads are taken out first: every access to one would count references.
+    roles, label_begin, label_letter = labels.role, labels.begin, labels.letter
+    known_letter, known_begin, known_shortest = lexicon.letter, lexicon.begin, lexicon.shortest
+    hot_letter, hot_begin, hot_shortest = hotwords.letter, hotwords.begin, hotwords.shortest
+    # The most that a part can add to a score, for an early end to what cannot become a beam.
+    bonus = max(settings.hot_weight, 0.0) if settings.unknown <= 0 else np.inf
+    width = settings.width
+    found, best = 0, -np.inf
+    # Prefixes that stay what they are: all groups with a blank, then the beams that repeat their label alone.
+    for index in range(alive + count):
+        if index < alive:
+            if blank == -np.inf:
+                continue
+            text, part, source, label = groups[index].text, groups[index].part, groups[index].last, NO_LABEL
+            kind, order, logit = _WITH_BLANK, groups[index].first - width, groups[index].total + blank
+        else:
+            source = index - alive
+            if not alone[source]:
+                continue
+            text, part, label = beams[source].text, beams[source].part, beams[source].last
+            kind, order, logit = _AGAIN, label * width + source, beams[source].logit + row[label]
+        known, hot, length = parts[part].known, parts[part].hot, parts[part].length
+        score = logit + texts[text].score + settings.hot_weight * texts[text].hot
+        is_known = known >= 0 and known_shortest[known] > 0
+        score += _partial(settings, length, is_known, hot_shortest[hot] if hot >= 0 else 0)
+        candidates[found].kind, candidates[found].group, candidates[found].label = kind, index, label
+        candidates[found].source, candidates[found].order = source, order
+        candidates[found].logit, candidates[found].score = logit, score
+        found += 1
+        best = max(best, score)
+    for group in range(alive):
+        part = groups[group].part
+        for at in range(heard):
+            label = active[at]
+            logit, source = without[group, at], origin[group, at]
+            if roles[label] == _CONTINUES:
+                kind, text = _LONGER, groups[group].text
+                known, hot, length = parts[part].known, parts[part].hot, parts[part].length
+            else:
+                kind, text = _NEXT_WORD, groups[group].next
+                known, hot, length = 0, 0, 0
+                if text < 0 or groups[group].home != group:
+                    continue
+                other = groups[group].partner
+                if other >= 0 and origin[other, at] >= 0:
+                    logit = _log_add(logit, without[other, at])
+                    source = max(source, origin[other, at])
+            again = repeats[group, at]
+            if again >= 0:
+                logit = _log_add(logit, beams[again].logit)
+                if again > source:
+                    source, kind = again, _AGAIN
+            if source < 0:
+                continue
+            logit += row[label]
+            score = logit + texts[text].score + settings.hot_weight * texts[text].hot
+            if score + bonus < best + settings.prune:
+                continue
+            for index in range(label_begin[label], label_begin[label + 1]):
+                letter = label_letter[index]
+                # Most prefixes begin no word, and a call counts references even where there is nothing to do.
+                if known >= 0:
+                    known = _child(known_letter, known_begin, known, letter)
+                if hot >= 0:
+                    hot = _child(hot_letter, hot_begin, hot, letter)
+                length += 1
+            is_known = known >= 0 and known_shortest[known] > 0
+            if settings.lexicon_bound and length > 0 and hot < 0 and not is_known:
+                continue
+            score += _partial(settings, length, is_known, hot_shortest[hot] if hot >= 0 else 0)
+            candidates[found].kind, candidates[found].group, candidates[found].label = kind, group, label
+            candidates[found].source, candidates[found].order = source, label * width + source
+            candidates[found].logit, candidates[found].score = logit, score
+            found += 1
+            best = max(best, score)
+    return found, best
+
+
+@compiled
+def _advance(
+    frame, labels, lexicon, hotwords, parts, parts_table, spans, counts, beams, groups, candidate, beam
+):  # fmt: skip
+    """Make a candidate the beam ``beam``."""
+    source = beams[candidate.source]
+    text, part, before, label = source.text, source.part, source.before, candidate.label
+    start, end, span = source.start, source.end, source.span
+    if candidate.kind == _AGAIN:
+        end = frame + 1
+    elif candidate.kind == _LONGER:
+        before = part
+        part = _extend(parts, parts_table, counts, part, label, labels, lexicon, hotwords)
+        start, end = (frame if start < 0 else start), frame + 1
+    elif candidate.kind == _NEXT_WORD:
+        if part != 0:
+            new = counts[2]
+            counts[2] += 1
+            spans[new].previous, spans[new].start, spans[new].end = span, start, end
+            span = new
+        text, before = groups[candidate.group].next, 0
+        part = _extend(parts, parts_table, counts, 0, label, labels, lexicon, hotwords)
+        opens = labels.role[label] == _OPENS
+        start, end = (frame if opens else -1), (frame + 1 if opens else -1)
+    beam.text, beam.part, beam.before, beam.last = text, part, before, label
+    beam.start, beam.end, beam.span = start, end, span
+    beam.logit, beam.score = candidate.logit, candidate.score
 
 
 @compiled
@@ -304,264 +495,41 @@ def search(
     what the frames can add. Returns the frame that it stopped before: an earlier one than ``stop`` where texts wait for
     their scores.
     """
-    # Fields of tuples that a loop reads are taken out first: every access to one would count references.
-    role_of, label_begin, label_letter = labels.role, labels.begin, labels.letter
-    known_letter, known_begin, known_shortest = lexicon.letter, lexicon.begin, lexicon.shortest
-    hot_letter, hot_begin, hot_shortest = hotwords.letter, hotwords.begin, hotwords.shortest
     size, width = log_probs.shape[1], settings.width
-    active, position = np.empty(size, np.int64), np.full(size, -1, np.int64)
+    active, position = np.empty(size, np.int64), np.empty(size, np.int64)
     table = np.zeros(1 << int(np.ceil(np.log2(4 * width))), np.int32)
-    group_text, group_part = np.empty(width, np.int32), np.empty(width, np.int32)
-    group_first, group_total = np.empty(width, np.int32), np.empty(width, np.float64)
-    group_next, group_home = np.empty(width, np.int32), np.empty(width, np.int32)
-    partner = np.empty(width, np.int32)
+    groups, fresh = np.empty(width, GROUP), np.empty(width, BEAM)
     group_of, following = np.empty(width, np.int32), np.empty(width, np.int32)
-    last_member = np.empty(width, np.int32)
+    alone = np.empty(width, np.bool_)
     heap = np.empty(width, np.int64)
-    fresh = np.empty(width, BEAM)
-    room = 4096
-    scores, logits = np.empty(room, np.float64), np.empty(room, np.float64)
-    orders, sources = np.empty(room, np.int64), np.empty(room, np.int32)
-    kinds, groups, tokens = np.empty(room, np.int8), np.empty(room, np.int32), np.empty(room, np.int32)
-    # The most that a part can add to a score, for an early end to what cannot become a beam.
-    bonus = max(settings.hot_weight, 0.0) if settings.unknown <= 0 else np.inf
+    candidates = np.empty(4096, CANDIDATE)
     for frame in range(first, stop):
         row = log_probs[frame]
-
-        # Which labels this frame may hold.
-        likeliest = -1
-        for label in range(size):
-            if role_of[label] != _SILENT and (likeliest < 0 or row[label] > row[likeliest]):
-                likeliest = label
-        blank, heard, ends_words = -np.inf, 0, False
-        for label in range(size):
-            role = role_of[label]
-            # A word that must go on in the list needs time to, however unlikely the blank is.
-            always = label == likeliest or (role == _BLANK and settings.lexicon_bound)
-            if role == _SILENT or (row[label] < settings.least and not always):
-                continue
-            if role == _BLANK:
-                blank = _log_add(blank, row[label])
-                continue
-            active[heard] = label
-            position[label] = heard
-            heard += 1
-            ends_words = ends_words or role != _CONTINUES
-
-        # Beams of one prefix together, in their order.
-        table[:] = 0
-        held = counts[3]
-        alive = 0
-        for beam in range(held):
-            text, part, logit = beams[beam].text, beams[beam].part, beams[beam].logit
-            group = _group_of(table, group_text, group_part, text, part)
-            following[beam] = -1
-            if group < 0:
-                table[-1 - group] = alive + 1
-                group = alive
-                alive += 1
-                group_text[group], group_part[group] = text, part
-                group_first[group], group_total[group] = beam, logit
-            else:
-                group_total[group] = _log_add(group_total[group], logit)
-                following[last_member[group]] = beam
-            last_member[group] = beam
-            group_of[beam] = group
-
-        # Where each group's text is once its word ends. Two groups can lead to the same: the word, and the word with a space.
-        if ends_words:
-            waiting = False
-            for group in range(alive):
-                text, part = group_text[group], group_part[group]
-                if part == 0:
-                    group_next[group] = text
-                elif settings.lexicon_bound and not is_word(parts, part, lexicon, hotwords):
-                    group_next[group] = -1
-                else:
-                    text = _finish_word(
-                        settings, ngrams, lexicon, hotwords, parts, texts, texts_table, counts, text, part
-                    )
-                    group_next[group] = text
-                    waiting = waiting or texts[text].state == UNSCORED
-                partner[group] = -1
-            if waiting:
-                for index in range(heard):
-                    position[active[index]] = -1
-                return frame
-            for group in range(alive):
-                group_home[group] = group
-                if group_part[group] != 0 and group_next[group] >= 0:
-                    other = _group_of(table, group_text, group_part, group_next[group], 0)
-                    if other >= 0:
-                        group_home[group] = other
-                        partner[other] = group
-
-        # A group's sum for a label leaves out the member that the label only repeats. Where beams become one, the times of
-        # its words are those of the last of them, as in pyctcdecode.
-        without = np.empty((alive, heard), np.float64)
-        origin = np.empty((alive, heard), np.int32)
-        repeats = np.full((alive, heard), -1, np.int32)
-        for group in range(alive):
-            without[group] = group_total[group]
-            origin[group] = last_member[group]
-        needed = held + alive * (heard + 1)
-        if needed > room:
-            room = 2 * needed
-            scores, logits = np.empty(room, np.float64), np.empty(room, np.float64)
-            orders, sources = np.empty(room, np.int64), np.empty(room, np.int32)
-            kinds, groups, tokens = (
-                np.empty(room, np.int8),
-                np.empty(room, np.int32),
-                np.empty(room, np.int32),
-            )
-        found, best = 0, -np.inf
-        for beam in range(held):
-            label = beams[beam].last
-            if label < 0 or position[label] < 0:
-                continue
-            at, group = position[label], group_of[beam]
-            total, source = -np.inf, -1
-            member = group_first[group]
-            while member >= 0:
-                if member != beam:
-                    total = _log_add(total, beams[member].logit)
-                    source = member
-                member = following[member]
-            without[group, at], origin[group, at] = total, source
-            # The beam with its label again meets the group that becomes the same prefix by that label.
-            text = beams[beam].text
-            if role_of[label] == _CONTINUES:
-                home = _group_of(table, group_text, group_part, text, beams[beam].before)
-            else:
-                home = _group_of(table, group_text, group_part, text, 0)
-                if home < 0 and text > 0:
-                    home = _group_of(table, group_text, group_part, texts[text].parent, texts[text].part)
-            if home >= 0:
-                repeats[home, at] = beam
-                continue
-            part = beams[beam].part
-            logit = beams[beam].logit + row[label]
-            score = (
-                logit
-                + (texts[text].score + settings.hot_weight * texts[text].hot)
-                + _partial(
-                    settings,
-                    parts[part].known,
-                    parts[part].hot,
-                    parts[part].length,
-                    known_shortest,
-                    hot_shortest,
-                )
-            )
-            scores[found], logits[found], orders[found] = score, logit, at * width + beam
-            kinds[found], groups[found], tokens[found], sources[found] = _AGAIN, group, label, beam
-            found += 1
-            best = max(best, score)
-        if blank > -np.inf:
-            for group in range(alive):
-                text, part = group_text[group], group_part[group]
-                logit = group_total[group] + blank
-                score = (
-                    logit
-                    + (texts[text].score + settings.hot_weight * texts[text].hot)
-                    + _partial(
-                        settings,
-                        parts[part].known,
-                        parts[part].hot,
-                        parts[part].length,
-                        known_shortest,
-                        hot_shortest,
-                    )
-                )
-                scores[found], logits[found], orders[found] = score, logit, group_first[group] - width
-                kinds[found], groups[found], sources[found] = _WITH_BLANK, group, last_member[group]
-                found += 1
-                best = max(best, score)
-        for group in range(alive):
-            text, part = group_text[group], group_part[group]
-            base = texts[text].score + settings.hot_weight * texts[text].hot
-            known, hot, length = parts[part].known, parts[part].hot, parts[part].length
-            for at in range(heard):
-                label = active[at]
-                role = role_of[label]
-                logit, source = without[group, at], origin[group, at]
-                if role != _CONTINUES:
-                    if group_next[group] < 0 or group_home[group] != group:
-                        continue
-                    other = partner[group]
-                    if other >= 0 and origin[other, at] >= 0:
-                        logit = _log_add(logit, without[other, at])
-                        source = max(source, origin[other, at])
-                kind = _LONGER if role == _CONTINUES else _NEXT_WORD
-                again = repeats[group, at]
-                if again >= 0:
-                    logit = _log_add(logit, beams[again].logit)
-                    if again > source:
-                        source = again
-                        kind = _AGAIN
-                if source < 0:
-                    continue
-                logit += row[label]
-                if role == _CONTINUES:
-                    score = logit + base
-                    node, hot_node, letters = known, hot, length
-                else:
-                    following_text = group_next[group]
-                    score = logit + (
-                        texts[following_text].score + settings.hot_weight * texts[following_text].hot
-                    )
-                    node, hot_node, letters = 0, 0, 0
-                if score + bonus < best + settings.prune:
-                    continue
-                for index in range(label_begin[label], label_begin[label + 1]):
-                    node = _child(known_letter, known_begin, node, label_letter[index])
-                    hot_node = _child(hot_letter, hot_begin, hot_node, label_letter[index])
-                    letters += 1
-                if (
-                    settings.lexicon_bound
-                    and letters > 0
-                    and hot_node < 0
-                    and (node < 0 or known_shortest[node] == 0)
-                ):
-                    continue
-                score += _partial(settings, node, hot_node, letters, known_shortest, hot_shortest)
-                scores[found], logits[found], orders[found] = score, logit, at * width + source
-                kinds[found], groups[found], tokens[found], sources[found] = kind, group, label, source
-                found += 1
-                best = max(best, score)
-
-        # The best become the next frame's beams.
-        kept = _best(scores, orders, found, best + settings.prune, heap)
+        heard, ends_words, blank = _heard(row, settings, labels.role, active, position)
+        count = counts[3]
+        alive = _gather(beams, count, groups, table, group_of, following)
+        if ends_words and _end_words(
+            settings, ngrams, lexicon, hotwords, parts, texts, texts_table, counts, groups, alive, table
+        ):
+            return frame
+        without, origin = np.empty((alive, heard), np.float64), np.empty((alive, heard), np.int32)
+        repeats = np.empty((alive, heard), np.int32)
+        _tell_repeats(
+            beams, count, texts, labels.role, groups, alive, table, group_of, following, position, without, origin, repeats, alone
+        )  # fmt: skip
+        most = count + alive * (heard + 1)
+        if most > len(candidates):
+            candidates = np.empty(2 * most, CANDIDATE)
+        found, best = _propose(
+            row, settings, labels, lexicon, hotwords, parts, texts, beams, count, groups, alive,
+            active, heard, blank, without, origin, repeats, alone, candidates,
+        )  # fmt: skip
+        kept = _best(candidates, found, best + settings.prune, heap)
         for rank in range(kept):
-            candidate = heap[rank]
-            kind, group, source = kinds[candidate], groups[candidate], sources[candidate]
-            new = beams[source]
-            beam = fresh[rank]
-            label = NO_LABEL if kind == _WITH_BLANK else tokens[candidate]
-            text, part, before = new.text, new.part, new.before
-            start, end, span = new.start, new.end, new.span
-            if kind == _AGAIN:
-                end = frame + 1
-            elif kind == _LONGER:
-                before = part
-                part = _extend(parts, parts_table, counts, part, label, labels, lexicon, hotwords)
-                start, end = (frame if start < 0 else start), frame + 1
-            elif kind == _NEXT_WORD:
-                if part != 0:
-                    spans[counts[2]].previous = span
-                    spans[counts[2]].start = start
-                    spans[counts[2]].end = end
-                    span = counts[2]
-                    counts[2] += 1
-                text, before = group_next[group], 0
-                part = _extend(parts, parts_table, counts, 0, label, labels, lexicon, hotwords)
-                opens = role_of[label] == _OPENS
-                start, end = (frame if opens else -1), (frame + 1 if opens else -1)
-            beam.text, beam.part, beam.before, beam.last = text, part, before, label
-            beam.start, beam.end, beam.span = start, end, span
-            beam.logit, beam.score = logits[candidate], scores[candidate]
+            _advance(
+                frame, labels, lexicon, hotwords, parts, parts_table, spans, counts, beams, groups,
+                candidates[heap[rank]], fresh[rank],
+            )  # fmt: skip
         beams[:kept] = fresh[:kept]
         counts[3] = kept
-        for index in range(heard):
-            position[active[index]] = -1
     return stop

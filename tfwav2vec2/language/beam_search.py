@@ -24,6 +24,7 @@ import numpy as np
 
 from tfwav2vec2.language import beam_core as core
 from tfwav2vec2.language.alphabet import Alphabet
+from tfwav2vec2.language.beam_records import Labels, Settings
 from tfwav2vec2.language.character_trie import CharacterTrie, build_trie
 from tfwav2vec2.language.hotwords import hotword_trie
 from tfwav2vec2.language.language_model import (
@@ -200,12 +201,12 @@ class BeamSearchDecoderCTC:
 
     def _settings(
         self, width: int, prune: float, least: float, hot_weight: float, lexicon_bound: bool
-    ) -> core.Settings:
+    ) -> Settings:
         model = self.language_model
         if lexicon_bound and (model is None or not model.unigrams):
             raise ValueError("lexicon_bound needs a language model with a list of words (unigrams)")
         here = isinstance(model.model, NGramModel) if model else False
-        return core.Settings(
+        return Settings(
             width=int(width),
             prune=float(prune),
             least=float(least),
@@ -221,7 +222,7 @@ class BeamSearchDecoderCTC:
         )
 
     def _search(
-        self, scores: np.ndarray, settings: core.Settings, hot: CharacterTrie
+        self, scores: np.ndarray, settings: Settings, hot: CharacterTrie
     ) -> tuple[Prefixes, dict[int, Any]]:
         model = self.language_model
         start = model.start() if model else 0
@@ -266,7 +267,7 @@ class BeamSearchDecoderCTC:
         self,
         prefixes: Prefixes,
         states: dict[int, Any],
-        settings: core.Settings,
+        settings: Settings,
         hot: CharacterTrie,
         n_best: int | None,
     ) -> list[Beam]:
@@ -293,7 +294,7 @@ class BeamSearchDecoderCTC:
         return [_beam(prefixes, ending, score) for score, ending in scored[:n_best]]
 
     def _last_beams(
-        self, prefixes: Prefixes, settings: core.Settings, hot: CharacterTrie
+        self, prefixes: Prefixes, settings: Settings, hot: CharacterTrie
     ) -> list[tuple[Any, ...]]:
         """The beams at the end of the frames; where only known words may be in a text, those that end with one."""
         beams = prefixes.beams[: prefixes.counts[3]].tolist()
@@ -383,10 +384,10 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _labels(alphabet: Alphabet, letters: str) -> core.Labels:
+def _labels(alphabet: Alphabet, letters: str) -> Labels:
     numbers = {letter: number for number, letter in enumerate(letters)}
     spellings = alphabet.spellings()
-    return core.Labels(
+    return Labels(
         np.array(alphabet.roles(), np.int8),
         np.cumsum([0, *map(len, spellings)], dtype=np.int32),
         np.array([numbers[letter] for letter in "".join(spellings)], np.int32),

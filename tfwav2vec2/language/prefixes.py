@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfwav2vec2.language import beam_core as core
+from tfwav2vec2.language.beam_core import index_parts, index_texts
+from tfwav2vec2.language.beam_records import BEAM, NO_LABEL, PART, SPAN, TEXT
 
 
 class Prefixes:
@@ -19,12 +20,12 @@ class Prefixes:
 
     def __init__(self, width: int, longest: int, letters: str, state: int = 0) -> None:
         self.width, self.longest, self.letters = width, longest, letters
-        self.parts = np.zeros(1, core.PART)  # part 0: a word that has not begun
-        self.texts = np.zeros(1, core.TEXT)  # text 0: nothing yet
+        self.parts = np.zeros(1, PART)  # part 0: a word that has not begun
+        self.texts = np.zeros(1, TEXT)  # text 0: nothing yet
         self.texts["state"] = state
-        self.spans = np.zeros(1, core.SPAN)  # span 0: none
-        self.beams = np.zeros(width, core.BEAM)
-        self.beams[0] = (0, 0, 0, core.NO_LABEL, -1, -1, 0, 0.0, 0.0)
+        self.spans = np.zeros(1, SPAN)  # span 0: none
+        self.beams = np.zeros(width, BEAM)
+        self.beams[0] = (0, 0, 0, NO_LABEL, -1, -1, 0, 0.0, 0.0)
         self.counts = np.ones(4, np.int64)
         self.parts_table = self.texts_table = np.zeros(1, np.int32)
         self._words: dict[int, str] = {0: ""}
@@ -38,10 +39,10 @@ class Prefixes:
         self.spans = _longer(self.spans, spans + added)
         if len(self.parts_table) < 2 * len(self.parts):
             self.parts_table = _table(len(self.parts))
-            core.index_parts(self.parts, parts, self.parts_table)
+            index_parts(self.parts, parts, self.parts_table)
         if len(self.texts_table) < 2 * len(self.texts):
             self.texts_table = _table(len(self.texts))
-            core.index_texts(self.texts, texts, self.texts_table)
+            index_texts(self.texts, texts, self.texts_table)
 
     def word(self, part: int) -> str:
         """The letters of a part; kept, since words recur."""
