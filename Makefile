@@ -36,15 +36,15 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and on JAX, in at most 10 minutes
+test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity
-	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training/test_ctc_loss*.py
 
 slow: $(VENV)/.ready  ## The tests that take long: whole commands, several processes, killed trainings
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
 
 slow-on-jax: $(VENV)/.ready  ## What takes long on JAX, where each model compiles its own programs
-	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/heads tests/data tests/metrics
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/heads tests/data tests/metrics tests/training
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
