@@ -59,6 +59,11 @@ def test_no_letters_no_vocabulary():
         new_vocabulary(["", " "])
 
 
+def test_a_bar_parts_words_as_it_does_in_vocabularies():
+    assert plain("ja|nein |") == "ja nein"
+    assert in_letters_of("ja|nein |", {"|", *"aeijn"}) == "ja nein"
+
+
 @given(st.text())
 def test_a_vocabulary_made_of_plain_texts_writes_them(text):
     made = plain(text)

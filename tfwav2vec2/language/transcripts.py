@@ -28,15 +28,18 @@ def in_letters_of(text: str, vocabulary: Collection[str]) -> str:
 
 def _known_form(letter: str, vocabulary: Collection[str]) -> str:
     for form in (letter, letter.upper(), letter.lower()):
-        if form in vocabulary:
+        if form in vocabulary and form != WORD_DELIMITER:
             return form
     return _separator(letter)
 
 
 def _separator(letter: str) -> str:
-    """Nothing for a mark that stands inside words or at their ends, a space for one between words, else the letter."""
+    """Nothing for a mark that stands inside words or at their ends, a space for one between words, else the letter.
+
+    A bar parts words, since that is what vocabularies write in place of a space.
+    """
     category = unicodedata.category(letter)
-    if category == "Pd" or letter == "/":
+    if category == "Pd" or letter in ("/", WORD_DELIMITER):
         return " "
     return "" if category[0] in "PC" and not letter.isspace() else letter
 
@@ -49,7 +52,8 @@ def _composed(text: str) -> str:
 def plain(text: str) -> str:
     """A transcript in lower case without punctuation; apostrophes stay inside words, where they belong to the spelling."""
     letters = [letter if letter == "'" else _separator(letter) for letter in _composed(text).lower()]
-    return " ".join(word for word in (word.strip("'") for word in "".join(letters).split()) if word)
+    words = (word.strip("'") for word in _composed("".join(letters)).split())  # what stood apart may have come together
+    return " ".join(word for word in words if word)
 
 
 def new_vocabulary(transcripts: Iterable[str]) -> dict[str, int]:
