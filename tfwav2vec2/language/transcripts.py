@@ -52,7 +52,9 @@ def _composed(text: str) -> str:
 def plain(text: str) -> str:
     """A transcript in lower case without punctuation; apostrophes stay inside words, where they belong to the spelling."""
     letters = [letter if letter == "'" else _separator(letter) for letter in _composed(text).lower()]
-    words = (word.strip("'") for word in _composed("".join(letters)).split())  # what stood apart may have come together
+    words = (
+        word.strip("'") for word in _composed("".join(letters)).split()
+    )  # what stood apart may have come together
     return " ".join(word for word in words if word)
 
 
