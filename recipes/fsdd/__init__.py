@@ -2,5 +2,5 @@
 
 Each task is trained here and with the reference on torch, from the same clips with the same effort. Read the files in this
 order: ``clips`` (who hears what), ``settings`` (model, budget, batches), ``train`` (ours), ``torch_peer`` (theirs),
-``scores``, ``compare``.
+``scores``, ``difference``, ``record``, ``compare``.
 """

@@ -8,14 +8,10 @@ that is written, and the same command goes on from there.
 
 from __future__ import annotations
 
-import json
-import math
-import platform
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,8 @@ import click
 import keras
 
 from recipes.fsdd.clips import Split, Task, read_split
+from recipes.fsdd.difference import Difference, standard_error
+from recipes.fsdd.record import Record
 from recipes.fsdd.scores import Scores
 from recipes.fsdd.settings import SETTINGS, Setting
 from recipes.fsdd.torch_peer import score_torch, train_torch
@@ -52,75 +50,6 @@ def run_torch(setting: Setting, split: Split, rate: float, seed: int, part: str)
 SIDES: dict[str, Callable[[Setting, Split, float, int, str], Scores]] = {"ours": run_ours, "torch": run_torch}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Two samples of a measure against each other.
-
-    Attributes:
-        difference: ours minus torch's, of the means.
-        standard_error: of this difference, as of two independent samples.
-        better: the difference with the sign that makes more better.
-    """
-
-    difference: float
-    standard_error: float
-    better: float
-
-    @classmethod
-    def of(cls, ours: list[float], torch: list[float], sign: int) -> Difference:
-        """Compare at least two values of each; ``sign`` is 1 where more is better, else -1."""
-        difference = statistics.fmean(ours) - statistics.fmean(torch)
-        error = math.hypot(standard_error(ours), standard_error(torch))
-        return cls(difference, error, sign * difference)
-
-    @property
-    def holds(self) -> bool:
-        """Whether ours is not worse by more than one standard error."""
-        return self.better >= -self.standard_error
-
-
-def standard_error(values: list[float]) -> float:
-    """Of the mean of at least two values."""
-    return statistics.stdev(values) / math.sqrt(len(values))
-
-
-class Record:
-    """The runs done so far, kept in a file of JSON."""
-
-    def __init__(self, path: Path, task: Task) -> None:
-        self.path = path
-        # The backend's distribution has several names; its module has one.
-        modules = (keras.backend.backend(), "keras", "torch", "transformers")
-        self.content: dict[str, Any] = {
-            "task": task,
-            "versions": {name: import_module(name).__version__ for name in modules},
-            "backend": keras.backend.backend(),
-            "python": platform.python_version(),
-            "runs": [],
-        }
-        if path.exists():
-            self.content = json.loads(path.read_text())
-            if self.content["task"] != task:
-                raise click.UsageError(f"{path} holds the task {self.content['task']!r}, not {task!r}")
-
-    def run(self, side: str, part: str, rate: float, seed: int, do: Callable[[], Scores]) -> dict[str, Any]:
-        """The measures of a run: those on record, or those of doing it now."""
-        key = {"side": side, "part": part, "rate": rate, "seed": seed}
-        for run in self.content["runs"]:
-            if key.items() <= run.items():
-                return run
-        started = time.perf_counter()
-        run = key | asdict(do()) | {"seconds": round(time.perf_counter() - started, 1)}
-        self.content["runs"].append(run)
-        self.write()
-        click.echo(json.dumps(run))
-        return run
-
-    def write(self) -> None:
-        """Keep what there is."""
-        self.path.write_text(json.dumps(self.content, indent=1) + "\n")
-
-
 def summary(measure: str, values: dict[str, list[float]]) -> tuple[str, dict[str, Any]]:
     """A table of a measure in per cent, and the same as plain data."""
     lines = [f"{measure}, %".ljust(22) + "mean".rjust(8) + "s.e.".rjust(8) + "   each seed"]
@@ -139,12 +68,17 @@ def summary(measure: str, values: dict[str, list[float]]) -> tuple[str, dict[str
     return "\n".join(lines), plain | {"difference": asdict(compared) | {"holds": compared.holds}}
 
 
-def compare(task: Task, seeds: int, data: Path, record: Record) -> None:
-    """Tune, train and measure both sides, and print the tables."""
+def compare(task: Task, seeds: int, data: Path, output: Path) -> None:
+    """Tune, train and measure both sides, print the tables, and keep everything in a file."""
     setting, split = SETTINGS[task], read_split(data, task)
+    # The backend's distribution has several names; its module has one.
+    modules = (keras.backend.backend(), "keras", "torch", "transformers")
+    versions = {name: import_module(name).__version__ for name in modules}
+    record = Record(output, {"task": task, "setting": repr(setting), "versions": versions})
 
     def scored(side: str, part: str, rate: float, seed: int) -> dict[str, Any]:
-        return record.run(side, part, rate, seed, lambda: SIDES[side](setting, split, rate, seed, part))
+        key = {"side": side, "part": part, "rate": rate, "seed": seed}
+        return record.run(key, lambda: asdict(SIDES[side](setting, split, rate, seed, part)))
 
     rates = {}
     for side in SIDES:
@@ -154,14 +88,14 @@ def compare(task: Task, seeds: int, data: Path, record: Record) -> None:
     for seed in range(seeds):
         for side in SIDES:
             runs[side].append(scored(side, "test", rates[side], seed))
-    record.content |= {"rates": rates, "summary": {}}
+    summaries = {}
     click.echo(f"\n{task}; peak learning rates chosen: {rates}")
     for measure in _SIGNS:
         values = {side: [run[measure] for run in of_side] for side, of_side in runs.items()}
         if values["ours"][0] is not None:
-            table, record.content["summary"][measure] = summary(measure, values)
+            table, summaries[measure] = summary(measure, values)
             click.echo("\n" + table)
-    record.write()
+    record.conclude({"rates": rates, "summary": summaries})
 
 
 @click.command(epilog="Example:  python -m recipes.fsdd.compare --task speakers --seeds 5")
@@ -179,7 +113,7 @@ def compare(task: Task, seeds: int, data: Path, record: Record) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="File of results; by default fsdd-TASK.json.")
 def main(task: Task, seeds: int, data: Path, output: Path | None) -> None:
     """Compare this package with the reference on torch, which both have to be installed."""
-    compare(task, seeds, data, Record(output or Path(f"fsdd-{task}.json"), task))
+    compare(task, seeds, data, output or Path(f"fsdd-{task}.json"))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import click
 import keras
 import numpy as np
 import pytest
 
 import tfwav2vec2
 from recipes.fsdd.clips import read_split, recording_of
+from recipes.fsdd.difference import Difference, standard_error
+from recipes.fsdd.record import Record
 from recipes.fsdd.scores import Scores
 from recipes.fsdd.settings import SAMPLING_RATE, SETTINGS, make_config, make_extractor
 from tfwav2vec2.data.examples import Example
@@ -60,6 +63,38 @@ def test_scores_of_known_answers():
     # Every pair of one speaker is farther apart than every pair of two.
     crossed = Scores.of(classes, labels, np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
     assert crossed.equal_error_rate == 1.0
+
+
+def test_the_standard_error_is_that_of_the_mean():
+    assert standard_error([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(np.sqrt(2.5 / 5))
+
+
+@pytest.mark.parametrize(("shift", "sign", "holds"), [(-0.5, 1, True), (-1.5, 1, False), (1.5, 1, True),
+                                                      (0.5, -1, True), (1.5, -1, False), (-1.5, -1, True)])  # fmt: skip
+def test_worse_is_by_more_than_one_standard_error_of_the_difference(shift, sign, holds):
+    theirs = [1.0, 2.0, 3.0, 4.0, 5.0]
+    # The error of each mean is sqrt(1/2), so that of their difference is 1.
+    compared = Difference.of([value + shift for value in theirs], theirs, sign)
+    assert compared.standard_error == pytest.approx(1.0)
+    assert compared.difference == pytest.approx(shift)
+    assert compared.holds is holds
+
+
+def test_a_run_on_record_is_not_done_again(tmp_path):
+    done = []
+
+    def measure(accuracy):
+        done.append(accuracy)
+        return {"accuracy": accuracy}
+
+    path, conditions = tmp_path / "runs.json", {"task": "digits"}
+    Record(path, conditions).run({"seed": 0}, lambda: measure(0.5))
+    again = Record(path, conditions)
+    assert again.run({"seed": 0}, lambda: measure(0.6))["accuracy"] == 0.5
+    assert again.run({"seed": 1}, lambda: measure(0.7))["accuracy"] == 0.7
+    assert done == [0.5, 0.7]
+    with pytest.raises(click.UsageError, match="another task"):
+        Record(path, {"task": "speakers"})
 
 
 @pytest.mark.parametrize("task", SETTINGS)
