@@ -11,11 +11,9 @@ from typing import Any
 
 from keras import ops
 
+from tfwav2vec2.backbone.lean_gradients import gelu
+
 Activation = Callable[[Any], Any]
-
-
-def _gelu(x: Any) -> Any:
-    return ops.gelu(x, approximate=False)
 
 
 def _gelu_tanh(x: Any) -> Any:
@@ -27,7 +25,7 @@ def _quick_gelu(x: Any) -> Any:
 
 
 def _gelu_10(x: Any) -> Any:
-    return ops.clip(_gelu(x), -10.0, 10.0)
+    return ops.clip(gelu(x), -10.0, 10.0)
 
 
 def _laplace(x: Any) -> Any:
@@ -44,12 +42,12 @@ def _relu_squared(x: Any) -> Any:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "gelu": _gelu,
+    "gelu": gelu,
     "gelu_10": _gelu_10,
     "gelu_accurate": _gelu_tanh,
     "gelu_fast": _gelu_tanh,
     "gelu_new": _gelu_tanh,
-    "gelu_python": _gelu,
+    "gelu_python": gelu,
     "gelu_python_tanh": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
     "laplace": _laplace,

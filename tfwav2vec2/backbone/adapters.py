@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfwav2vec2.backbone.conv_features import NORM_EPSILON, Conv1D
+from tfwav2vec2.backbone.conv_features import Conv1D
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import conv_output_length, valid_mask, zero_padding
+from tfwav2vec2.backbone.norms import CONV_EPSILON
 from tfwav2vec2.config import Wav2Vec2Config
 
 # The reference pads its adapter by one frame whatever the kernel.
@@ -22,7 +23,7 @@ class AttentionAdapter(ConfiguredLayer):
     def __init__(self, config: Wav2Vec2Config, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         with keras.name_scope(self.name):
-            self.norm = self.make_norm(config.hidden_size, "norm", NORM_EPSILON)
+            self.norm = self.make_norm(config.hidden_size, "norm", CONV_EPSILON)
             self.linear_1 = self.make_dense(config.hidden_size, config.adapter_attn_dim, "linear_1")
             self.linear_2 = self.make_dense(config.adapter_attn_dim, config.hidden_size, "linear_2")
 
@@ -70,7 +71,7 @@ class ConvAdapter(ConfiguredLayer):
             self.proj_layer_norm: Any = None
             if size != config.hidden_size:
                 self.proj = self.make_dense(config.hidden_size, size, "proj")
-                self.proj_layer_norm = self.make_norm(size, "proj_layer_norm", NORM_EPSILON)
+                self.proj_layer_norm = self.make_norm(size, "proj_layer_norm", CONV_EPSILON)
             self.layers = [
                 self.make_part(ConvAdapterLayer, config, name=f"layers_{index}")
                 for index in range(config.num_adapter_layers)

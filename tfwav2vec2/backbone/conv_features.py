@@ -11,11 +11,9 @@ from keras import ops
 from tfwav2vec2.backbone import initializers
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import conv_output_length, valid_mask
+from tfwav2vec2.backbone.norms import CONV_EPSILON, MaskedGroupNorm
 from tfwav2vec2.backbone.recomputation import recomputed
 from tfwav2vec2.config import Wav2Vec2Config
-
-# The norms of the convolutions use torch's default, not config.layer_norm_eps.
-NORM_EPSILON = 1e-5
 
 
 class Conv1D(keras.layers.Layer):
@@ -47,35 +45,6 @@ class Conv1D(keras.layers.Layer):
         return x if self.bias is None else x + self.bias
 
 
-class MaskedGroupNorm(keras.layers.Layer):
-    """Normalisation of every channel over time (torch's GroupNorm with one channel a group).
-
-    With a mask the statistics are taken over valid frames alone, so that padding changes nothing; the reference
-    takes them over the padding too.
-    """
-
-    def __init__(self, channels: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
-        self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
-        self.built = True
-
-    def call(self, x: Any, frame_mask: Any = None) -> Any:
-        """(batch, frames, channels) and perhaps a mask (batch, frames) to the same shape."""
-        dtype = x.dtype
-        x = ops.cast(x, "float32")
-        if frame_mask is None:
-            mean = ops.mean(x, axis=1, keepdims=True)
-            variance = ops.mean(ops.square(x - mean), axis=1, keepdims=True)
-        else:
-            weight = ops.cast(frame_mask, "float32")[:, :, None]
-            count = ops.maximum(ops.sum(weight, axis=1, keepdims=True), 1.0)
-            mean = ops.sum(x * weight, axis=1, keepdims=True) / count
-            variance = ops.sum(ops.square(x - mean) * weight, axis=1, keepdims=True) / count
-        scale = ops.rsqrt(variance + NORM_EPSILON) * ops.cast(self.gamma, "float32")
-        return ops.cast((x - mean) * scale + ops.cast(self.beta, "float32"), dtype)
-
-
 class ConvLayer(ConfiguredLayer):
     """One convolution, its norm if it has one, and the activation, in this order.
 
@@ -100,7 +69,7 @@ class ConvLayer(ConfiguredLayer):
             self.normalises_frames = config.feat_extract_norm == "layer"
             self.layer_norm: Any = None
             if self.normalises_frames:
-                self.layer_norm = self.make_norm(filters, "layer_norm", NORM_EPSILON)
+                self.layer_norm = self.make_norm(filters, "layer_norm", CONV_EPSILON)
             elif index == 0:
                 self.layer_norm = self.make_part(MaskedGroupNorm, filters, name="layer_norm")
             self.activation = self.make_activation(config.feat_extract_activation, "activation")

@@ -8,6 +8,7 @@ import keras
 
 from tfwav2vec2.backbone import initializers
 from tfwav2vec2.backbone.activations import activation
+from tfwav2vec2.backbone.norms import LayerNorm
 from tfwav2vec2.backbone.trainable_activations import TRAINABLE_ACTIVATIONS
 from tfwav2vec2.config import Wav2Vec2Config
 
@@ -42,12 +43,10 @@ class PartMaker:
         layer.build((None, None, input_size))
         return layer
 
-    def make_norm(
-        self, size: int, name: str, epsilon: float | None = None
-    ) -> keras.layers.LayerNormalization:
-        """A LayerNormalization over the last axis whose weights exist; ``config.layer_norm_eps`` by default."""
+    def make_norm(self, size: int, name: str, epsilon: float | None = None) -> LayerNorm:
+        """A norm of each frame whose weights exist; ``config.layer_norm_eps`` by default."""
         layer = self.make_part(
-            keras.layers.LayerNormalization,
+            LayerNorm,
             epsilon=self.config.layer_norm_eps if epsilon is None else epsilon,
             name=name,
         )

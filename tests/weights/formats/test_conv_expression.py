@@ -76,10 +76,10 @@ def test_the_published_one() -> None:
     ],
 )
 def test_refuses_everything_else_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match="must be a list of"):
         parse_convolutions(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(st.text(alphabet="[]()+*, 0123456789x'\n", max_size=60))

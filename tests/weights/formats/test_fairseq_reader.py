@@ -425,10 +425,10 @@ def bombs() -> dict[str, bytes]:
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("kind", sorted(bombs()))
 def test_options_that_would_exhaust_the_machine(tmp_path: Path, kind: str, legacy: bool) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError) as caught:
         view_bytes(tmp_path, content(pretrained(), legacy, args=bombs()[kind])).close()
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert "\n" not in str(caught.value)
 
 

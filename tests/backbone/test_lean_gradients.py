@@ -1,0 +1,152 @@
+"""Functions with gradients of their own: values and gradients are those of the plain formulas, taken in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tfwav2vec2.backbone.lean_gradients import gelu, normalise
+
+EPSILON = 1e-5
+
+
+def draw(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.normal(0.3, 2.0, shape).astype("float32") for shape in shapes]
+
+
+def gradients(
+    function: Callable[..., Any], inputs: list[np.ndarray], upstream: np.ndarray
+) -> list[np.ndarray]:
+    """Of the sum of ``upstream`` times what the function gives, with respect to each input, through the backend."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.constant(each) for each in inputs]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            loss = ops.sum(function(*tensors) * upstream)
+        return [ops.convert_to_numpy(each) for each in tape.gradient(loss, tensors)]
+    import jax
+
+    derivative = jax.grad(lambda *x: ops.sum(function(*x) * upstream), argnums=tuple(range(len(inputs))))
+    return [np.asarray(each) for each in derivative(*inputs)]
+
+
+def numerical(
+    function: Callable[..., np.ndarray], inputs: list[np.ndarray], upstream: np.ndarray
+) -> list[np.ndarray]:
+    """The same by central differences in float64, of a function on numpy."""
+    inputs = [each.astype("float64") for each in inputs]
+    step, found = 1e-5, []
+    for each in inputs:
+        gradient = np.empty_like(each)
+        for place in np.ndindex(each.shape):
+            kept, sides = each[place], []
+            for side in (step, -step):
+                each[place] = kept + side
+                sides.append(np.sum(function(*inputs) * upstream))
+            each[place] = kept
+            gradient[place] = (sides[0] - sides[1]) / (2 * step)
+        found.append(gradient)
+    return found
+
+
+def plain_gelu(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
+def plain_norm(axis: int, weight: np.ndarray | None) -> Callable[..., np.ndarray]:
+    def function(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        counts = np.ones((*x.shape[:2], 1)) if weight is None else weight
+        total = np.maximum(np.sum(counts * np.ones_like(x), axis=axis, keepdims=True), 1)
+        mean = np.sum(x * counts, axis=axis, keepdims=True) / total
+        variance = np.sum((x - mean) ** 2 * counts, axis=axis, keepdims=True) / total
+        return (x - mean) / np.sqrt(variance + EPSILON) * gamma + beta
+
+    return function
+
+
+def test_gelu() -> None:
+    x, upstream = draw((3, 50), (3, 50))
+    x[0, :4] = -20.0, -6.0, 0.0, 20.0
+    np.testing.assert_allclose(gelu(x), plain_gelu(x), rtol=1e-5, atol=1e-6)
+    (found,) = gradients(gelu, [x], upstream)
+    (expected,) = numerical(plain_gelu, [x], upstream)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("axis", "masked"), [(-1, False), (1, False), (1, True)], ids=["frames", "channels", "masked"]
+)
+def test_normalisation(axis: int, masked: bool) -> None:
+    x, upstream, gamma, beta = draw((2, 7, 5), (2, 7, 5), (5,), (5,))
+    weight = (np.arange(7) < np.array([[7], [4]]))[:, :, None].astype("float32") if masked else None
+
+    def function(x: Any, gamma: Any, beta: Any) -> Any:
+        return normalise(x, gamma, beta, axis=axis, epsilon=EPSILON, weight=weight)
+
+    plain = plain_norm(axis, weight)
+    inputs = [x, gamma, beta]
+    np.testing.assert_allclose(
+        function(*map(ops.convert_to_tensor, inputs)), plain(*inputs), rtol=1e-5, atol=1e-5
+    )
+    for found, expected in zip(
+        gradients(function, inputs, upstream), numerical(plain, inputs, upstream), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_clip_without_a_valid_frame_has_finite_gradients() -> None:
+    x, upstream, gamma, beta = draw((1, 4, 3), (1, 4, 3), (3,), (3,))
+
+    def function(x: Any, gamma: Any, beta: Any) -> Any:
+        return normalise(x, gamma, beta, axis=1, epsilon=EPSILON, weight=np.zeros((1, 4, 1), "float32"))
+
+    for found in gradients(function, [x, gamma, beta], upstream):
+        assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_computes_in_full(dtype: str) -> None:
+    """Values beyond the root of float16's largest number have squares that it cannot hold."""
+    x, gamma, beta = draw((2, 4, 6), (6,), (6,))
+    half = ops.cast(x * 1000, dtype)
+    found = normalise(half, gamma, beta, axis=-1, epsilon=EPSILON)
+    assert keras.backend.standardize_dtype(found.dtype) == dtype
+    rounded = ops.convert_to_numpy(ops.cast(half, "float32"))
+    expected = plain_norm(-1, None)(rounded, gamma, beta)
+    np.testing.assert_allclose(ops.cast(found, "float32"), expected, rtol=1e-2, atol=3e-2)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's graphs")
+def test_the_graph_optimizer_does_not_keep_the_forward_part_for_the_gradient() -> None:
+    """Two equal expressions would become one, and what it computed would be kept."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((64, 64)), tf.TensorSpec((64, 64))])
+    def program(x: Any, upstream: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = gelu(x)
+        return y, tape.gradient(y, x, upstream)
+
+    assert operations_after_optimization(program.get_concrete_function().graph).count("Erf") == 2
+
+
+def operations_after_optimization(graph: Any) -> list[str]:
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+    from tensorflow.python.framework.meta_graph import create_meta_graph_def
+    from tensorflow.python.grappler.tf_optimizer import OptimizeGraph
+
+    meta_graph = create_meta_graph_def(graph=graph)
+    meta_graph.collection_def["train_op"].node_list.value.extend(output.name for output in graph.outputs)
+    config = ConfigProto()
+    config.graph_options.rewrite_options.min_graph_nodes = -1
+    return [node.op for node in OptimizeGraph(config, meta_graph).node]

@@ -1,0 +1,39 @@
+"""Mean 0 and variance 1: of each frame over its channels, or of each channel over its frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tfwav2vec2.backbone.lean_gradients import normalise
+
+# The norms of the convolutions use torch's default, not config.layer_norm_eps.
+CONV_EPSILON = 1e-5
+
+
+class LayerNorm(keras.layers.LayerNormalization):
+    """Normalisation of every frame over its channels, with Keras's weights and settings and a lean gradient."""
+
+    def call(self, inputs: Any) -> Any:
+        """(batch, frames, channels) to the same shape."""
+        return normalise(inputs, self.gamma, self.beta, axis=-1, epsilon=self.epsilon)
+
+
+class MaskedGroupNorm(keras.layers.Layer):
+    """Normalisation of every channel over time (torch's GroupNorm with one channel a group).
+
+    With a mask the statistics are taken over valid frames alone, so that padding changes nothing; the reference
+    takes them over the padding too.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
+        self.built = True
+
+    def call(self, x: Any, frame_mask: Any = None) -> Any:
+        """(batch, frames, channels) and perhaps a mask (batch, frames) to the same shape."""
+        weight = None if frame_mask is None else frame_mask[:, :, None]
+        return normalise(x, self.gamma, self.beta, axis=1, epsilon=CONV_EPSILON, weight=weight)
