@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test slow slow-on-jax lint parity full benchmarks clean
+.PHONY: help demo test notebooks slow slow-on-jax lint parity full benchmarks clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,9 +18,12 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 # The reference wants an older huggingface_hub, so it lives beside the package in an environment of its own.
-$(PARITY)/.ready: pyproject.toml requirements/parity.txt
+$(PARITY)/.ready: pyproject.toml requirements/parity.txt requirements/decoding.txt
 	$(PYTHON) -m venv $(PARITY)
 	$(PARITY)/bin/python -m pip install --quiet --requirement requirements/parity.txt --editable '.[dev]'
+	$(PARITY)/bin/python -m pip install --quiet --no-deps --requirement requirements/decoding.txt
+	$(PARITY)/bin/python -m pip install --quiet 'kenlm>=0.3' || \
+	  echo "kenlm does not build here: the comparisons with pyctcdecode are skipped"
 	@touch $@
 
 # Files are exchanged with the newest release too, which runs in another process.
@@ -40,6 +43,9 @@ test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training/test_ctc_loss*.py
 
+notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
+	$(PY) notebooks/execute.py --check
+
 slow: $(VENV)/.ready  ## The tests that take long: whole commands, several processes, killed trainings
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
 
@@ -52,7 +58,7 @@ parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference,
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
-full: test slow slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
+full: test slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
@@ -63,6 +69,7 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.cold_start
 	$(PARITY)/bin/python -m benchmarks.open_model
 	$(PARITY)/bin/python -m benchmarks.convert
+	$(PARITY)/bin/python -m benchmarks.training_step
 
 clean:  ## Remove the environments
 	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5)
