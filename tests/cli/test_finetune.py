@@ -136,6 +136,15 @@ def test_frames(base: Path, manifest: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     config = Wav2Vec2Config.from_pretrained(output)
     assert sorted(config.label2id) == ["high", "low", "silence"]
+    report = tmp_path / "report"
+    printed = succeed("evaluate", output, manifest, "--target", "intervals", "--background", "silence",
+                      "--output", report)  # fmt: skip
+    assert "frames)" in printed
+    figures = json.loads((report / "report.json").read_text())
+    assert figures["clips"] == CLIPS
+    assert sum(speaker["frames"] for speaker in figures["speakers"].values()) == np.sum(figures["confusion"])
+    result = run("evaluate", base, manifest, "--background", "silence")
+    assert "--background is for classes of frames" in result.stderr
 
 
 def test_a_backbone_is_pretrained_and_then_fine_tuned(base: Path, manifest: Path, tmp_path: Path) -> None:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 # How many errors of each kind are listed.
 _LISTED = 10
 
+# What a manifest's targets are for each head; a checkpoint that names none is taken for a recogniser.
+_TASKS = {
+    "": "ctc",
+    "Wav2Vec2ForCTC": "ctc",
+    "Wav2Vec2ForSequenceClassification": "classify",
+    "Wav2Vec2ForAudioFrameClassification": "frames",
+    "Wav2Vec2ForXVector": "speaker",
+}
+
 
 @click.command(
     short_help="Measure a model on labelled recordings.",
@@ -26,6 +35,7 @@ _LISTED = 10
 @click.argument("model", metavar="NAME_OR_FOLDER")
 @click.argument("manifest", type=click.Path(exists=True, path_type=Path))
 @click.option("--target", metavar="COLUMN", help="The manifest's column of targets.  [default: by its name]")
+@click.option("--background", metavar="CLASS", help="For classes of frames: that of frames in no interval.")
 @click.option(
     "--output",
     metavar="DIR",
@@ -42,19 +52,25 @@ _LISTED = 10
 )
 @click.pass_context
 def evaluate(
-    context: click.Context, model: str, manifest: Path, target: str | None, output: Path | None, layout: str
+    context: click.Context,
+    model: str,
+    manifest: Path,
+    target: str | None,
+    background: str | None,
+    output: Path | None,
+    layout: str,
 ) -> None:
     """Measure a model on the recordings of MANIFEST, a file or folder as for finetune.
 
     For speech recognition: word and character error rates, a table of speakers, and what was taken for what, left out
-    and made up. For classifiers: accuracy, the confusion matrix and a table of speakers; for models of voices also
-    the equal error rate. Clips that cannot be read are named on standard error, and the exit status is 1.
+    and made up. For classifiers of clips or frames: accuracy, the confusion matrix and a table of speakers; for models
+    of voices also the equal error rate. Clips that cannot be read are named on standard error, and the exit status is 1.
     """
     try:
         import_models()
         from tfwav2vec2.cli.finetune import read_examples
 
-        report = _measure(model, read_examples, manifest, target)
+        report = _measure(model, read_examples, manifest, target, background)
         if output is not None:
             _write(report, output)
     except (OSError, ValueError, TypeError, ImportError) as error:
@@ -69,13 +85,13 @@ def evaluate(
 
 
 def _measure(
-    model: str, read_examples: Any, manifest: Path, target: str | None
+    model: str, read_examples: Any, manifest: Path, target: str | None, background: str | None
 ) -> SpeechReport | ClassReport:
     from tqdm import tqdm
 
     from tfwav2vec2.auto import AutoFeatureExtractor
     from tfwav2vec2.config import Wav2Vec2Config
-    from tfwav2vec2.metrics.evaluation import evaluate_classes, evaluate_transcripts
+    from tfwav2vec2.metrics.evaluation import evaluate_classes, evaluate_frames, evaluate_transcripts
     from tfwav2vec2.transcription.transcriber import Transcriber
     from tfwav2vec2.weights.architecture import model_class
 
@@ -83,18 +99,22 @@ def _measure(
         return tqdm(examples, unit="clip", leave=False, disable=None)
 
     declared = (Wav2Vec2Config.from_pretrained(model).architectures or [""])[0].removeprefix("TF")
-    if declared in ("Wav2Vec2ForSequenceClassification", "Wav2Vec2ForXVector"):
-        task = "speaker" if declared == "Wav2Vec2ForXVector" else "classify"
-        opened = model_class(declared).from_pretrained(model)
-        extractor = AutoFeatureExtractor.from_pretrained(model)
-        return evaluate_classes(opened, extractor, read_examples(manifest, task, target), progress)
-    if declared not in ("Wav2Vec2ForCTC", ""):
+    task = _TASKS.get(declared)
+    if task is None:
         raise ValueError(
-            f"{model} is a {declared}; evaluate measures models with a head for CTC, for classes of clips or for voices"
+            f"{model} is a {declared}; evaluate measures models with a head for CTC, for classes of clips or frames, or "
+            "for voices"
         )
-    return evaluate_transcripts(
-        Transcriber.from_pretrained(model), read_examples(manifest, "ctc", target), progress
-    )
+    if background is not None and task != "frames":
+        raise ValueError(f"--background is for classes of frames; {model} is a {declared}")
+    examples = read_examples(manifest, task, target)
+    if task == "ctc":
+        return evaluate_transcripts(Transcriber.from_pretrained(model), examples, progress)
+    opened = model_class(declared).from_pretrained(model)
+    extractor = AutoFeatureExtractor.from_pretrained(model)
+    if task == "frames":
+        return evaluate_frames(opened, extractor, examples, background, progress)
+    return evaluate_classes(opened, extractor, examples, progress)
 
 
 def summary(report: SpeechReport | ClassReport) -> dict[str, Any]:
@@ -119,7 +139,7 @@ def summary(report: SpeechReport | ClassReport) -> dict[str, Any]:
         "classes": report.classes,
         "confusion": report.confusion.tolist(),
         "speakers": {
-            name: {"accuracy": right / total, "clips": total}
+            name: {"accuracy": right / total if total else None, report.counted: total}
             for name, (right, total) in report.by_speaker.items()
         },
     }
@@ -159,7 +179,7 @@ def _of_speech(report: SpeechReport) -> Iterator[str]:
 
 def _of_classes(report: ClassReport) -> Iterator[str]:
     right, total = int(report.confusion.trace()), int(report.confusion.sum())
-    yield f"accuracy          {report.accuracy:7.2%}  ({right} of {total} clips)"
+    yield f"accuracy          {report.accuracy:7.2%}  ({right} of {total} {report.counted})"
     if report.equal_error_rate is not None:
         yield f"equal error rate  {report.equal_error_rate:7.2%}  (over all pairs of clips)"
     width = max(map(len, report.classes))
@@ -180,8 +200,9 @@ def _of_classes(report: ClassReport) -> Iterator[str]:
         yield from _table(
             "speaker",
             [
-                (name, f"{right / total:.2%}", f"{right} of {total} clips")
+                (name, f"{right / total:.2%}", f"{right} of {total} {report.counted}")
                 for name, (right, total) in sorted(report.by_speaker.items())
+                if total
             ],
         )
 

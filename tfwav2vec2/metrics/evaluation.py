@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.data.clip_reading import read_clip
 from tfwav2vec2.data.examples import Example
+from tfwav2vec2.data.frame_targets import FrameClasses
 from tfwav2vec2.data.targets import UnusableTargetError, class_index
 from tfwav2vec2.language.transcripts import in_letters_of
 from tfwav2vec2.metrics.error_rates import ErrorRate, character_error_rate, word_error_rate
@@ -57,22 +59,29 @@ class SpeechReport:
 
 @dataclass
 class ClassReport:
-    """How a classifier did.
+    """How a classifier of clips or of frames did.
 
     Attributes:
         classes: the names of the classes.
-        answers: one for each clip that could be read.
+        counted: what has a class, ``"clips"`` or ``"frames"``.
+        answers: one for each clip that could be read; where frames have classes, as ``start-end class`` in seconds.
         failures: those that could not, or whose class the model does not have.
-        confusion: (classes, classes) how often clips of a class (row) were taken for another (column).
+        confusion: (classes, classes) how often clips or frames of a class (row) were taken for another (column).
+        by_speaker: right answers and all answers of each speaker that is named.
         equal_error_rate: of telling voices apart by embeddings, over all pairs of clips; None for classifiers of other
             things, and where there is no pair of each kind.
     """
 
     classes: list[str]
+    counted: str = "clips"
     answers: list[Answer] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    by_speaker: dict[str, tuple[int, int]] = field(default_factory=dict)
     equal_error_rate: float | None = None
+    confusion: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
 
     @property
     def accuracy(self) -> float:
@@ -80,15 +89,12 @@ class ClassReport:
         total = self.confusion.sum()
         return float(np.trace(self.confusion) / total) if total else float("nan")
 
-    @property
-    def by_speaker(self) -> dict[str, tuple[int, int]]:
-        """Right answers and all answers of each speaker that is named."""
-        counts: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        for answer in self.answers:
-            if answer.speaker is not None:
-                right, total = counts[answer.speaker]
-                counts[answer.speaker] = right + (answer.said == answer.found), total + 1
-        return dict(counts)
+    def count(self, speaker: str | None, said: np.ndarray, found: np.ndarray) -> None:
+        """Add a clip's answers, indices of classes."""
+        np.add.at(self.confusion, (said, found), 1)
+        if speaker is not None:
+            right, total = self.by_speaker.get(speaker, (0, 0))
+            self.by_speaker[speaker] = right + int(np.sum(said == found)), total + np.size(said)
 
 
 def evaluate_transcripts(
@@ -140,8 +146,8 @@ def evaluate_classes(
         progress: wraps the iterator of clips, to show how far it is.
     """
     config = model.config
-    names = [config.id2label[index] for index in range(config.num_labels)]
-    report = ClassReport(names, confusion=np.zeros((len(names), len(names)), np.int64))
+    names = _class_names(config)
+    report = ClassReport(names)
     embeddings, voices = [], []
     for example, waveform in _clips(progress(examples), extractor, report.failures):
         try:
@@ -159,11 +165,72 @@ def evaluate_classes(
             report.failures.append(Failure(example.id, str(error)))
             continue
         found = int(np.argmax(np.asarray(_class_scores(output))[0]))
-        report.confusion[said, found] += 1
+        report.count(example.speaker, np.asarray(said), np.asarray(found))
         report.answers.append(Answer(example.id, example.speaker, names[said], names[found]))
     if embeddings:
         report.equal_error_rate = _verification(np.stack(embeddings), voices)
     return report
+
+
+def evaluate_frames(
+    model: Any,
+    extractor: Any,
+    examples: Iterable[Example],
+    background: str | None = None,
+    progress: Any = iter,
+) -> ClassReport:
+    """What class a model gives to each frame, beside the frame's own.
+
+    Where several classes hold in a frame, as when two speakers talk at once, any of them is right; a frame in which none
+    holds does not count (as in :class:`~tfwav2vec2.metrics.head_metrics.FrameAccuracy`).
+
+    Args:
+        model: a :class:`~tfwav2vec2.TFWav2Vec2ForAudioFrameClassification`.
+        extractor: its feature extractor.
+        examples: with intervals ``[(start, end, class), ...]`` in seconds or arrays (frames, classes) as targets.
+        background: the class of frames in no interval; None for none.
+        progress: wraps the iterator of clips, to show how far it is.
+    """
+    names = _class_names(model.config)
+    report = ClassReport(names, counted="frames")
+    targets = FrameClasses(model.config, extractor.sampling_rate, background)
+    seconds = model.config.inputs_to_logits_ratio / extractor.sampling_rate
+    for example, waveform in _clips(progress(examples), extractor, report.failures):
+        try:
+            target = targets.encode(example)
+            logits = np.asarray(_run(model, extractor, waveform)["logits"])[0]
+        except ValueError as error:
+            report.failures.append(Failure(example.id, str(error)))
+            continue
+        marked = targets.batch([target], [len(waveform)], [1.0], len(waveform), 0)[0] > 0
+        found = np.argmax(logits, axis=-1)
+        right = np.take_along_axis(marked, found[:, None], axis=-1)[:, 0]
+        said = np.where(right, found, np.argmax(marked, axis=-1))
+        counts = marked.any(axis=-1)
+        report.count(example.speaker, said[counts], found[counts])
+        report.answers.append(
+            Answer(
+                example.id,
+                example.speaker,
+                _stretches(np.where(counts, said, -1), names, seconds),
+                _stretches(found, names, seconds),
+            )
+        )
+    return report
+
+
+def _class_names(config: Wav2Vec2Config) -> list[str]:
+    return [config.id2label[index] for index in range(config.num_labels)]
+
+
+def _stretches(classes: np.ndarray, names: Sequence[str], seconds: float) -> str:
+    """Frames' classes as ``0.00-0.52 speech, 0.52-0.80 noise``; what is negative is left out."""
+    cuts = [0, *(np.flatnonzero(np.diff(classes)) + 1), len(classes)]
+    return ", ".join(
+        f"{start * seconds:.2f}-{end * seconds:.2f} {names[classes[start]]}"
+        for start, end in pairwise(cuts)
+        if start < end and classes[start] >= 0
+    )
 
 
 def _clips(
