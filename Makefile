@@ -55,7 +55,7 @@ slow-on-jax: $(VENV)/.ready  ## What takes long on JAX, where each model compile
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
-	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
+	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity tests/recipes/test_fsdd.py
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
 full: test slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
