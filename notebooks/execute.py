@@ -68,8 +68,9 @@ def execute(notebook: Any) -> None:
             kernel_name="python3",
             coalesce_streams=True,
             resources={"metadata": {"path": str(FOLDER)}},
-            # Sockets are files here: a kernel on a network port warns that anybody on the machine could read along.
-            config=Config({"KernelManager": {"transport": "ipc"}}),
+            # Sockets are files here: a kernel on a network port warns that anybody on the machine could read along. Their
+            # path is absolute, since the kernel runs in another folder than this process.
+            config=Config({"KernelManager": {"transport": "ipc", "ip": str(Path(settings, "kernel"))}}),
         ).execute()
 
 
