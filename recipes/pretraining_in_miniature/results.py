@@ -56,7 +56,7 @@ class Results:
         """
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11, 3.3), layout="constrained", dpi=80)
+        figure = Figure(figsize=(11, 3.3), layout="constrained", dpi=72)
         pretraining, curves, rates = figure.subplots(1, 3)
         accuracies = 100 * np.asarray(self.rows["pretraining"]["contrastive_accuracy"])
         pretraining.plot(range(1, len(accuracies) + 1), accuracies, color=_COLOURS["pretrained"])
