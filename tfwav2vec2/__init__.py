@@ -49,6 +49,7 @@ _HOMES = {
     "from_datasets": "data.hub_dataset",
     "read_manifest": "data.manifest",
     "SpeechData": "data.speech_data",
+    "Buckets": "audio.buckets",
     # training
     "ctc_loss": "training.losses",
     "open_for_task": "training.starting_point",

@@ -151,7 +151,7 @@ def test_a_backbone_is_pretrained_and_then_fine_tuned(base: Path, manifest: Path
     backbone, output = tmp_path / "backbone", tmp_path / "model"
     succeed(
         "pretrain", manifest, "--model", base, "--from-scratch", "--output", backbone, "--batch-size", 3,
-        "--epochs", 1, "--crop-seconds", 0.1,
+        "--epochs", 1, "--crop-seconds", 0.1, "--temperature", 1.5, 0.75, 0.5,
     )  # fmt: skip
     pretrained = AutoModelForPreTraining.from_pretrained(backbone)
     succeed(

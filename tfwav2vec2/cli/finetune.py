@@ -86,6 +86,14 @@ def finetune(task: str, base: str, **given: Any) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Of longer clips use a piece of this length, another in each epoch.",
 )
+@click.option(
+    "--temperature",
+    metavar="FIRST LOWEST FACTOR",
+    type=(float, float, float),
+    default=(2.0, 0.5, 0.999995),
+    show_default=True,
+    help="Of the quantizer's choices, and what each step multiplies it by; let it fall faster in a short training.",
+)
 @training_options
 def pretrain(base: str, **given: Any) -> None:
     """Pretrain a model on speech alone, or go on with a training that was cut off.

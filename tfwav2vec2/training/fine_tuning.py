@@ -55,6 +55,9 @@ class TrainingOptions:
         gradient_checkpointing: whether layers are computed again for their gradients, which takes less memory and more
             time.
         freeze_steps: for how many updates the backbone stays as it is, so that the new head learns first.
+        temperature: pretraining's: of the first step, the lowest, and what each step multiplies it by (see
+            :class:`~tfwav2vec2.training.temperature.GumbelTemperatureDecay`). The default is the paper's, for hundreds of
+            thousands of steps; let it fall faster in shorter trainings.
         layer_decay: how much lower the rate of each layer is than that of the one above; 1 for one rate.
         every: after how many steps a state to go on from is written, besides each epoch's beginning.
         patience: how many epochs without a better model end the training; None for none.
@@ -73,6 +76,7 @@ class TrainingOptions:
     gradient_checkpointing: bool = False
     freeze_steps: int = 0
     layer_decay: float = 1.0
+    temperature: tuple[float, float, float] = (2.0, 0.5, 0.999995)
     every: int = 500
     patience: int | None = None
     seed: int = 0
@@ -128,7 +132,7 @@ def train(
         counting.append(keras.callbacks.EarlyStopping(monitor, patience=options.patience, mode=saving.mode))
     callbacks = [*counting, *(_logs(records) if cluster.is_chief else ())]
     if data.task == "pretrain":
-        callbacks.append(GumbelTemperatureDecay())
+        callbacks.append(GumbelTemperatureDecay(*options.temperature))
     states = records / ("states" if cluster.processes == 1 else f"states-{cluster.process}")
     callbacks.append(
         BackupAndResume(states, data, every=options.every, callbacks=counting, agree=cluster.lowest)
