@@ -65,6 +65,17 @@ def test_scores_are_those_of_the_definition(tmp_path, seed, order, sentence, bou
         history = (*history, expected_word)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_every_state_is_a_context(tmp_path, order) -> None:
+    """A compiled search reads the arrays at a state's place without asking whether there is one."""
+    sections = random_ngrams(["A", "B"], order, np.random.default_rng(0))
+    model = NGramModel.read(write_arpa(tmp_path / "model.arpa", sections))
+    states = [model.start(True), model.start(False)]
+    for word in ("A", "B", "missing", "</s>"):
+        states += [model.score(state, word)[1] for state in states[:2]]
+    assert all(0 <= state < len(model.arrays.backoff) for state in states)
+
+
 def test_a_gzipped_file_is_the_same_model(tmp_path) -> None:
     plain, packed = tmp_path / "a.arpa", tmp_path / "b.arpa.gz"
     plain.write_text(SMALL, encoding="utf-8")

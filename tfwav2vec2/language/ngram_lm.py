@@ -88,8 +88,8 @@ class NGramModel:
         return self._ids.get(word, self.unknown)
 
     def start(self, sentence: bool = True) -> int:
-        """The state at the begin of a sentence, or without any context."""
-        return 1 + self._ids[FIRST_WORD] if sentence else 0
+        """The state at the begin of a sentence, or without any context, which is all that a model of unigrams has."""
+        return 1 + self._ids[FIRST_WORD] if sentence and self.order > 1 else 0
 
     def score(self, state: int, word: str) -> tuple[float, int]:
         """The logarithm to the base 10 of a word's probability after ``state``, and the state after it."""
