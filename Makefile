@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test notebooks slow slow-on-jax lint parity full benchmarks clean
+.PHONY: help demo test two-processes notebooks slow slow-on-jax lint parity full benchmarks clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,12 +46,16 @@ test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
 	$(PY) notebooks/execute.py --check
 
+two-processes: $(VENV)/.ready  ## Train on two devices and in two processes, as one device would
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) tests/training/test_distribute.py
+	KERAS_BACKEND=jax $(PY) $(PYTEST) tests/training/test_distribute.py
+
 slow: $(VENV)/.ready  ## The tests that take long: whole commands, several processes, killed trainings
-	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m slow --ignore=tests/parity
 
 slow-on-jax: $(VENV)/.ready  ## What takes long on JAX, where each model compiles its own programs
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/heads tests/data tests/metrics tests/training
-	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m slow --ignore=tests/parity
+	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m slow --ignore=tests/parity
 
 parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference, live
 	TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
