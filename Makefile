@@ -64,7 +64,7 @@ parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference,
 
 full: test slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
-	  $(PARITY)/bin/python $(PYTEST) tests/parity
+	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
 
 benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its peer
