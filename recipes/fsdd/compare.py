@@ -25,7 +25,7 @@ from recipes.fsdd.record import Record
 from recipes.fsdd.scores import Scores
 from recipes.fsdd.settings import SETTINGS, Setting
 from recipes.fsdd.torch_peer import score_torch, train_torch
-from recipes.fsdd.train import score_ours, train_ours
+from recipes.fsdd.train import data_option, score_ours, train_ours
 
 # Not among the seeds that are compared.
 TUNING_SEED = 100
@@ -103,13 +103,7 @@ def compare(task: Task, seeds: int, data: Path, output: Path) -> None:
 @click.option(
     "--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Trainings of each side."
 )
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    default=Path("../shared/data"),
-    show_default=True,
-    help="Folder with manifest.tsv.",
-)
+@data_option
 @click.option("--output", type=click.Path(path_type=Path), help="File of results; by default fsdd-TASK.json.")
 def main(task: Task, seeds: int, data: Path, output: Path | None) -> None:
     """Compare this package with the reference on torch, which both have to be installed."""

@@ -19,6 +19,14 @@ from recipes.fsdd.settings import SETTINGS, Setting, make_config, make_extractor
 from tfwav2vec2 import open_for_task, train
 from tfwav2vec2.data.examples import Example
 
+data_option = click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    default=Path("../shared/data"),
+    show_default=True,
+    help="Folder with manifest.tsv.",
+)
+
 
 def train_ours(setting: Setting, split: Split, rate: float, seed: int, output: Path) -> tuple[Any, Any]:
     """Draw a model, train it, and leave it in a folder.
@@ -51,13 +59,7 @@ def score_ours(setting: Setting, model: Any, extractor: Any, clips: Sequence[Exa
 
 @click.command(epilog="Example:  python -m recipes.fsdd.train --task digits --output /tmp/digits")
 @click.option("--task", type=click.Choice(list(SETTINGS)), required=True)
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    default=Path("../shared/data"),
-    show_default=True,
-    help="Folder with manifest.tsv.",
-)
+@data_option
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Where the model goes.")
 @click.option(
     "--rate", type=float, help="Peak learning rate; by default the middle one of those to choose from."

@@ -8,6 +8,7 @@ cut off.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from recipes.pretraining_in_miniature.fine_tune import FineTuning, Setting, Start
 from recipes.pretraining_in_miniature.pretrain import Pretraining, pretrain
 from recipes.pretraining_in_miniature.results import LISTS, Results
-from recipes.pretraining_in_miniature.settings import Digits, speakers_of
+from recipes.pretraining_in_miniature.settings import Digits
 from tfwav2vec2.weights.files import write_json
 
 STARTS: tuple[Start, ...] = get_args(Start)
@@ -69,7 +70,10 @@ def _measure(tuning: FineTuning, start: Start, digits: Digits, results: Results)
         loss = tuning.train(setting, seed)["loss"]
         return (
             asdict(setting)
-            | {"seed": seed, "labelled": speakers_of(digits.labelled_clips(seed))}
+            | {
+                "seed": seed,
+                "labelled": dict(Counter(str(clip.speaker) for clip in digits.labelled_clips(seed))),
+            }
             | {name: tuning.word_error_rate(getattr(digits, name)) for name in LISTS}
             | {"loss": [round(float(value), 4) for value in loss]}
         )

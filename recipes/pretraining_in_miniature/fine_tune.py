@@ -10,7 +10,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from recipes.pretraining_in_miniature.settings import SAMPLING_RATE, Digits, make_config, make_extractor
+from recipes.fsdd.settings import SAMPLING_RATE, make_extractor
+from recipes.pretraining_in_miniature.settings import Digits, make_config
 from tfwav2vec2 import SpeechData, Transcriber, WarmupDecay, open_for_task
 from tfwav2vec2.audio.buckets import Buckets
 from tfwav2vec2.data.augmentation import AdditiveNoise, Chain, Sometimes, SpeedPerturbation

@@ -14,7 +14,8 @@ from typing import Any
 import click
 import keras
 
-from recipes.pretraining_in_miniature.settings import make_config, make_extractor, unlabelled_speech
+from recipes.fsdd.settings import make_extractor
+from recipes.pretraining_in_miniature.settings import make_config, unlabelled_speech
 from tfwav2vec2 import BackupAndResume, GumbelTemperatureDecay, SpeechData, WarmupDecay, open_for_task
 
 # The last speakers are listened to only.

@@ -15,9 +15,10 @@ import click
 import keras
 import numpy as np
 
+from recipes.fsdd.settings import SAMPLING_RATE, make_extractor
 from recipes.pretraining_in_miniature.compare import SEEDS
 from recipes.pretraining_in_miniature.results import LISTS
-from recipes.pretraining_in_miniature.settings import SAMPLING_RATE, Digits, make_config, make_extractor
+from recipes.pretraining_in_miniature.settings import Digits, make_config
 from tfwav2vec2 import AutoModel
 from tfwav2vec2.backbone.lengths import frame_lengths
 from tfwav2vec2.data.examples import Example

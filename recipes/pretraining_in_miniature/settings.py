@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
+from recipes.fsdd.clips import recording_of
+from recipes.fsdd.settings import SAMPLING_RATE
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.data.clip_reading import read_clip
 from tfwav2vec2.data.examples import Example
 from tfwav2vec2.data.manifest import read_manifest
-
-# The digits hold nothing above 4 kHz. Read at the same rate, the speech without labels sounds like them.
-SAMPLING_RATE = 8000
 
 LABELLED_PER_DIGIT = 10
 
@@ -25,8 +22,6 @@ LABELLED_PER_DIGIT = 10
 HEARD, CHOOSING, UNHEARD = ("george", "jackson", "nicolas"), "yweweler", "lucas"
 # Of the labelled speakers these takes are for the test, never for training; of the other, these choose.
 TEST_TAKES, CHOOSING_TAKES = range(10), range(20)
-
-_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<take>\d+)\.wav$")
 
 
 def make_config() -> Wav2Vec2Config:
@@ -37,13 +32,6 @@ def make_config() -> Wav2Vec2Config:
         feat_extract_norm="layer", do_stable_layer_norm=True, initializer_range=0.08,
         num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=8, layerdrop=0.0,
     )  # fmt: skip
-
-
-def make_extractor() -> Wav2Vec2FeatureExtractor:
-    """Normalised waveforms of 8 kHz, and their lengths as a mask."""
-    return Wav2Vec2FeatureExtractor(
-        sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True
-    )
 
 
 def unlabelled_speech(data: Path) -> list[Example]:
@@ -80,12 +68,12 @@ class Digits:
         """
         lists = cls([], [], [], [])
         for example in in_memory(data, "fsdd/"):
-            _, speaker, take = _parts(example)
-            if speaker in HEARD:
-                (lists.heard if take in TEST_TAKES else lists.labelled).append(example)
-            elif speaker == CHOOSING and take in CHOOSING_TAKES:
+            clip = recording_of(example)
+            if clip.speaker in HEARD:
+                (lists.heard if clip.take in TEST_TAKES else lists.labelled).append(example)
+            elif clip.speaker == CHOOSING and clip.take in CHOOSING_TAKES:
                 lists.choosing.append(example)
-            elif speaker == UNHEARD:
+            elif clip.speaker == UNHEARD:
                 lists.unheard.append(example)
         return lists
 
@@ -94,13 +82,15 @@ class Digits:
         draw = np.random.default_rng((seed, 10))
         chosen: list[Example] = []
         for digit in range(10):
-            takes = [example for example in self.labelled if _parts(example)[0] == digit]
+            takes = [example for example in self.labelled if recording_of(example).digit == digit]
             chosen += [takes[index] for index in draw.permutation(len(takes))[:LABELLED_PER_DIGIT]]
         return chosen
 
 
 def in_memory(data: Path, prefix: str) -> list[Example]:
     """The manifest's clips whose name begins so, decoded and resampled once rather than in every epoch.
+
+    Read at the digits' rate, the speech without labels sounds like them.
 
     Raises:
         OSError, ValueError: as ``read_manifest``; where there is no such clip.
@@ -115,20 +105,3 @@ def _decoded(examples: Iterable[Example]) -> Iterable[Example]:
     for example in examples:
         waveform = read_clip(example, SAMPLING_RATE)
         yield dataclasses.replace(example, audio=waveform, sampling_rate=SAMPLING_RATE)
-
-
-def _parts(example: Example) -> tuple[int, str, int]:
-    """The digit, the speaker and the take that a file's name tells: ``7_jackson_32.wav``."""
-    match = _NAME.search(example.id)
-    if match is None:
-        raise ValueError(f"{example.id} is no clip of a digit; its name must be like 7_jackson_32.wav")
-    return int(match["digit"]), match["speaker"], int(match["take"])
-
-
-def speakers_of(examples: Sequence[Example]) -> dict[str, int]:
-    """How many of the clips each speaker says."""
-    counts: dict[str, int] = {}
-    for example in examples:
-        speaker = str(example.speaker)
-        counts[speaker] = counts.get(speaker, 0) + 1
-    return counts
