@@ -13,6 +13,7 @@ from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import conv_output_length, valid_mask
 from tfwav2vec2.backbone.norms import CONV_EPSILON, MaskedGroupNorm
 from tfwav2vec2.backbone.recomputation import recomputed
+from tfwav2vec2.backbone.strided_conv import strided_conv
 from tfwav2vec2.config import Wav2Vec2Config
 
 
@@ -41,7 +42,7 @@ class Conv1D(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """(batch, frames, channels) to (batch, (frames - width) // stride + 1, filters)."""
-        x = ops.conv(x, self.kernel, strides=self.stride, padding="valid", data_format="channels_last")
+        x = strided_conv(x, self.kernel, self.stride)
         return x if self.bias is None else x + self.bias
 
 
