@@ -12,6 +12,7 @@ import pytest
 from keras import ops
 
 from tests.backbone.gradients import draw, gradients, numerical
+from tests.backbone.graphs import operations_after_optimization
 from tfwav2vec2.backbone.lean_gradients import gelu, normalise
 
 EPSILON = 1e-5
@@ -97,15 +98,3 @@ def test_the_graph_optimizer_does_not_keep_the_forward_part_for_the_gradient() -
         return y, tape.gradient(y, x, upstream)
 
     assert operations_after_optimization(program.get_concrete_function().graph).count("Erf") == 2
-
-
-def operations_after_optimization(graph: Any) -> list[str]:
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
-    from tensorflow.python.framework.meta_graph import create_meta_graph_def
-    from tensorflow.python.grappler.tf_optimizer import OptimizeGraph
-
-    meta_graph = create_meta_graph_def(graph=graph)
-    meta_graph.collection_def["train_op"].node_list.value.extend(output.name for output in graph.outputs)
-    config = ConfigProto()
-    config.graph_options.rewrite_options.min_graph_nodes = -1
-    return [node.op for node in OptimizeGraph(config, meta_graph).node]

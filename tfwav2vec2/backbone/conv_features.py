@@ -119,7 +119,7 @@ class ConvFeatureEncoder(ConfiguredLayer):
                 lengths = conv_output_length(lengths, *conv)
             # Of a layer that is frozen nothing is kept in any case.
             if training and self.gradient_checkpointing and layer.trainable_variables:
-                x = recomputed(layer, partial(layer, lengths=lengths), x)
+                x = recomputed([layer], partial(layer, lengths=lengths), x)
             else:
                 x = layer(x, lengths)
         return x

@@ -1,46 +1,71 @@
-"""Gradient checkpointing: what a layer computed in training is forgotten, and computed again for its gradient.
+"""What training forgets of the forward pass, and computes again for the gradient.
 
-Memory then holds the input of each layer rather than all that is inside it (arXiv 1604.06174), at the price of about
-one more forward pass.
+Forgetting all that is inside a layer is gradient checkpointing (arXiv 1604.06174): memory holds the layer's input alone,
+at the price of about one more forward pass. Forgetting what stands between two products costs next to nothing: norms,
+activations, softmax and dropout are most of the memory and little of the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 from keras import ops
 
 
-def recomputed(layer: keras.layers.Layer, call: Callable[..., Any], x: Any) -> Any:
-    """``call(x)``, what a layer makes of ``x``, of which nothing is kept for the gradient but ``x``.
+def recomputed_up_to_product(
+    layers: Iterable[keras.layers.Layer], call: Callable[..., Any], *inputs: Any, training: bool
+) -> Any:
+    """``call(*inputs)``, cheap steps and a dense layer at their end, of which training keeps the inputs alone.
+
+    The dense layer's product is not computed again: nothing in the gradient reads it, so that a graph leaves it out.
+    This is for TensorFlow's graphs; elsewhere, and outside training, ``call`` is called as it is. JAX's compiler decides
+    by itself what to keep, and an eager program would compute the product twice.
+    """
+    if not training or keras.backend.backend() != "tensorflow" or _is_eager():
+        return call(*inputs)
+    return recomputed(layers, call, *inputs)
+
+
+def _is_eager() -> bool:
+    import tensorflow as tf
+
+    return tf.executing_eagerly()
+
+
+def recomputed(layers: Iterable[keras.layers.Layer], call: Callable[..., Any], *inputs: Any) -> Any:
+    """``call(*inputs)``, of which nothing is kept for the gradient but the inputs.
 
     Random numbers are drawn anew in the same way: dropout hides the same places both times.
 
     Args:
-        layer: whatever weights and random numbers ``call`` uses are the layer's.
-        call: a function of ``x`` (batch, frames, ...); whatever else it uses has no gradient.
-        x: the layer's input.
+        layers: whatever weights and random numbers ``call`` uses are theirs.
+        call: a function of the inputs; whatever else it uses has no gradient.
+        inputs: tensors (batch, ...), the first with a gradient.
     """
     # Values rather than variables: both times must read the same, though the seeds have moved on meanwhile.
-    weights = [ops.copy(variable) for variable in layer.trainable_variables]
-    places = list(layer.trainable_variables)
-    seeds = {id(sub.seed_generator): sub.seed_generator for sub in _random_layers(layer)}
+    layers = list(layers)
+    places = [variable for layer in layers for variable in layer.trainable_variables]
+    weights = [ops.copy(variable) for variable in places]
+    seeds = {id(sub.seed_generator): sub.seed_generator for layer in layers for sub in _random_layers(layer)}
     fixed = [(generator.state, generator.next()) for generator in seeds.values()]
     known = {id(variable) for variable, _ in fixed}
     fixed += [
         (variable, ops.copy(variable))
+        for layer in layers
         for variable in layer.non_trainable_variables
         if id(variable) not in known
     ]
+    count = len(inputs)
 
-    def compute(x: Any, *weights: Any) -> Any:
-        with keras.StatelessScope(state_mapping=[*zip(places, weights, strict=True), *fixed]):
-            return call(x)
+    def compute(*inputs_and_weights: Any) -> Any:
+        state = [*zip(places, inputs_and_weights[count:], strict=True), *fixed]
+        with keras.StatelessScope(state_mapping=state):
+            return call(*inputs_and_weights[:count])
 
     remat = _remat_on_jax if keras.backend.backend() == "jax" else keras.remat
-    return remat(compute)(x, *weights)
+    return remat(compute)(*inputs, *weights)
 
 
 def _random_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -63,11 +88,11 @@ def _remat_on_jax(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*inputs), inputs
 
     def backward(inputs: Any, upstream: Any) -> Any:
-        x, *weights = inputs
+        x, *others = inputs
         arrived = jax.tree.leaves(upstream)[0].ravel()[0]
         # Zero, which XLA cannot know before the gradient is there: NaN is unequal to itself.
         zero = ops.where(arrived == arrived, 0.0, arrived)
-        return jax.vjp(function, x + ops.cast(zero, x.dtype), *weights)[1](upstream)
+        return jax.vjp(function, x + ops.cast(zero, x.dtype), *others)[1](upstream)
 
     apart.defvjp(forward, backward)
     return apart

@@ -30,7 +30,8 @@ def strided_conv(x: Any, kernel: Any, stride: int) -> Any:
 
         return ops.conv(x, kernel, strides=stride, padding="valid", data_format="channels_last"), gradient
 
-    return lean(forward)(x, ops.convert_to_tensor(kernel))
+    # TensorFlow wants to be given the variable's value, not to find the variable inside.
+    return lean(forward)(x, ops.copy(kernel))
 
 
 def _input_gradient(x: Any, kernel: Any, upstream: Any, stride: int) -> Any:

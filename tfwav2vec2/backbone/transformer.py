@@ -11,7 +11,7 @@ from tfwav2vec2.backbone.adapters import AttentionAdapter
 from tfwav2vec2.backbone.layers import ConfiguredLayer
 from tfwav2vec2.backbone.lengths import zero_padding
 from tfwav2vec2.backbone.positional_conv import PositionalConvEmbedding
-from tfwav2vec2.backbone.recomputation import recomputed
+from tfwav2vec2.backbone.recomputation import recomputed, recomputed_up_to_product
 from tfwav2vec2.config import Wav2Vec2Config
 
 # Added to the scores of padded keys. Far below any score, and finite in each dtype even after a score is added: a row
@@ -46,19 +46,34 @@ class Attention(ConfiguredLayer):
         batch, frames = ops.shape(x)[:2]
         return ops.transpose(ops.reshape(x, (batch, frames, self.heads, self.head_size)), (0, 2, 1, 3))
 
-    def call(self, hidden_states: Any, bias: Any = None, training: bool = False) -> tuple[Any, Any]:
-        """(batch, frames, hidden) to the same shape, and the probabilities (batch, heads, frames, frames)."""
-        batch, frames = ops.shape(hidden_states)[:2]
+    def _merge_heads(self, x: Any) -> Any:
+        batch, _, frames, _ = ops.shape(x)
+        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (batch, frames, self.heads * self.head_size))
+
+    def call(
+        self,
+        hidden_states: Any,
+        bias: Any = None,
+        training: bool = False,
+        keep_probabilities: bool = True,
+    ) -> tuple[Any, ...]:
+        """(batch, frames, hidden) to the same shape; where they are kept, the probabilities (batch, heads, frames, frames)."""
         query = self._split_heads(self.q_proj(hidden_states) * self.head_size**-0.5)
         key = self._split_heads(self.k_proj(hidden_states))
         value = self._split_heads(self.v_proj(hidden_states))
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-        if bias is not None:
-            scores = scores + bias
-        probabilities = self.dropout(ops.softmax(scores, axis=-1), training=training)
-        context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))
-        context = ops.reshape(context, (batch, frames, self.heads * self.head_size))
-        return self.out_proj(context), probabilities
+
+        def attend(query: Any, key: Any, value: Any) -> tuple[Any, ...]:
+            scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+            if bias is not None:
+                scores = scores + bias
+            probabilities = self.dropout(ops.softmax(scores, axis=-1), training=training)
+            context = self.out_proj(self._merge_heads(ops.matmul(probabilities, value)))
+            return (context, probabilities) if keep_probabilities else (context,)
+
+        if keep_probabilities:
+            return attend(query, key, value)
+        parts = (self.dropout, self.out_proj)
+        return recomputed_up_to_product(parts, attend, query, key, value, training=training)
 
 
 class FeedForward(ConfiguredLayer):
@@ -81,8 +96,17 @@ class FeedForward(ConfiguredLayer):
 
     def call(self, hidden_states: Any, training: bool = False) -> Any:
         """(batch, frames, hidden) to the same shape."""
-        x = self.intermediate_act_fn(self.intermediate_dense(hidden_states))
-        x = self.output_dense(self.intermediate_dropout(x, training=training))
+
+        def contract(x: Any) -> Any:
+            return self.output_dense(
+                self.intermediate_dropout(self.intermediate_act_fn(x), training=training)
+            )
+
+        parts = [self.intermediate_dropout, self.output_dense]
+        if isinstance(self.intermediate_act_fn, keras.layers.Layer):
+            parts.append(self.intermediate_act_fn)
+        x = self.intermediate_dense(hidden_states)
+        x = recomputed_up_to_product(parts, contract, x, training=training)
         return self.output_dropout(x, training=training)
 
 
@@ -106,12 +130,20 @@ class TransformerLayer(ConfiguredLayer):
             if config.do_stable_layer_norm and config.adapter_attn_dim is not None:
                 self.adapter_layer = self.make_part(AttentionAdapter, config, name="adapter_layer")
 
-    def call(self, hidden_states: Any, bias: Any = None, training: bool = False) -> tuple[Any, Any]:
-        """(batch, frames, hidden) to the same shape, and the attention probabilities."""
+    def call(
+        self,
+        hidden_states: Any,
+        bias: Any = None,
+        training: bool = False,
+        keep_probabilities: bool = True,
+    ) -> tuple[Any, ...]:
+        """(batch, frames, hidden) to the same shape, and the attention probabilities, where they are kept."""
         residual = hidden_states
         if self.config.do_stable_layer_norm:
             hidden_states = self.layer_norm(hidden_states)
-        hidden_states, probabilities = self.attention(hidden_states, bias, training=training)
+        hidden_states, *probabilities = self.attention(
+            hidden_states, bias, training=training, keep_probabilities=keep_probabilities
+        )
         hidden_states = residual + self.dropout(hidden_states, training=training)
         if self.config.do_stable_layer_norm:
             normalised = self.final_layer_norm(hidden_states)
@@ -122,7 +154,7 @@ class TransformerLayer(ConfiguredLayer):
             hidden_states = self.layer_norm(hidden_states)
             hidden_states = hidden_states + self.feed_forward(hidden_states, training=training)
             hidden_states = self.final_layer_norm(hidden_states)
-        return hidden_states, probabilities
+        return hidden_states, *probabilities
 
 
 class Encoder(ConfiguredLayer):
@@ -191,8 +223,8 @@ class Encoder(ConfiguredLayer):
         """A layer's hidden states, and its attention probabilities where they are kept."""
 
         def run(hidden_states: Any) -> tuple[Any, ...]:
-            return layer(hidden_states, bias, training=training)[: 2 if keep_attentions else 1]
+            return layer(hidden_states, bias, training=training, keep_probabilities=keep_attentions)
 
         if training and self.gradient_checkpointing:
-            return recomputed(layer, run, hidden_states)
+            return recomputed([layer], run, hidden_states)
         return run(hidden_states)

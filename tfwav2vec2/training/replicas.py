@@ -95,11 +95,25 @@ class SharedTraining:
                 "Keras cannot accumulate gradients over several replicas of TensorFlow; make the optimizer without "
                 "gradient_accumulation_steps, or use the strategy 'data_parallel' of JAX"
             )
+        self._build_optimizer()
         if not self._has_workers():
             return super().make_train_function(force)
         if self.train_function is None or force:
             self.train_function = _steps_of_workers(self, self.train_step)
         return self.train_function
+
+    def _build_optimizer(self) -> None:
+        """Make the optimizer's variables, as Keras does within the first step.
+
+        TensorFlow traces a step that makes variables twice, which takes twice the time and the memory.
+        """
+        if (
+            keras.backend.backend() == "tensorflow"
+            and self.optimizer is not None
+            and not self.optimizer.built
+        ):
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     def make_test_function(self, force: bool = False) -> Any:
         """Make what ``evaluate`` runs for a step (Keras calls it)."""
