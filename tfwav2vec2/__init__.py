@@ -76,6 +76,8 @@ _HOMES = {
     "equal_error_rate": "metrics.verification",
     # between the formats of checkpoints
     "convert": "weights.conversion",
+    # programs for other machines
+    "export_saved_model": "serving.saved_model",
     # doors by task
     "AutoConfig": "auto",
     "AutoFeatureExtractor": "auto",

@@ -10,6 +10,7 @@ import click
 from tfwav2vec2 import __version__
 from tfwav2vec2.cli.convert import convert
 from tfwav2vec2.cli.evaluate import evaluate
+from tfwav2vec2.cli.export import export
 from tfwav2vec2.cli.finetune import finetune, pretrain
 from tfwav2vec2.cli.info import info
 from tfwav2vec2.cli.transcribe import transcribe
@@ -30,6 +31,7 @@ def cli() -> None:
 cli.add_command(transcribe)
 cli.add_command(info)
 cli.add_command(convert)
+cli.add_command(export)
 cli.add_command(finetune)
 cli.add_command(pretrain)
 cli.add_command(evaluate)

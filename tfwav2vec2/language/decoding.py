@@ -10,7 +10,7 @@ from tfwav2vec2.language.offsets import Wav2Vec2CTCTokenizerOutput, char_offsets
 from tfwav2vec2.language.special_tokens import SpecialTokens
 
 # Spaces that English text does not have, and what is left of them, in the reference's order.
-_CLEAN_UP = {
+CLEAN_UP = {
     " .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'",
     " n't": "n't", " 'm": "'m", " 's": "'s", " 've": "'ve", " 're": "'re",
 }  # fmt: skip
@@ -149,6 +149,6 @@ class Decoding(SpecialTokens):
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
         """Take out the spaces before punctuation and English contractions."""
-        for spaced, joined in _CLEAN_UP.items():
+        for spaced, joined in CLEAN_UP.items():
             out_string = out_string.replace(spaced, joined)
         return out_string

@@ -1,0 +1,153 @@
+"""A model and its processor as one SavedModel: for TensorFlow Serving, and for whatever else loads one in a session."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+# An exported model may differ from the Keras model by so much of the largest answer: float32, in another order.
+LARGEST_DIFFERENCE = 1e-5
+# What a model that computes in half precision may differ by.
+LARGEST_DIFFERENCE_HALF = 3e-2
+
+# Lengths in seconds of the clips that every export is tried with, none of which it was traced with.
+_TRIED_SECONDS = (0.5, 0.9)
+
+
+def export_saved_model(
+    model: Any, processor: Any, path: str | Path, *, clips: Sequence[np.ndarray] | None = None
+) -> Path:
+    """Write a SavedModel that needs nothing of this package: samples, or WAV files, go in, and answers come out.
+
+    Its signatures are those of :func:`~tfwav2vec2.serving.endpoints.endpoints`, for any number of recordings of any
+    length. Before it is put into its place, it is loaded in a TensorFlow session, as TensorFlow Serving does, and has to
+    give what the model gives.
+
+    A SavedModel is a program. Load none that you would not run; this package never fetches one from the hub.
+
+    Args:
+        model: a model of this package, on the TensorFlow backend.
+        processor: what belongs to it: a processor for speech recognition, otherwise that or a feature extractor.
+        path: a folder that does not exist yet.
+        clips: recordings (samples,) at the model's rate to try the export with; noise by default.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: where there is something at ``path`` already.
+        ValueError: where the processor does not fit the model, where the export gives something else than the model, or
+            on another backend than TensorFlow.
+        TypeError: for a model that has no answer for a recording.
+    """
+    path = Path(path)
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"A SavedModel is made on the TensorFlow backend, and this is {keras.backend.backend()}: save the model with "
+            "save_pretrained, and export it in a process with KERAS_BACKEND=tensorflow"
+        )
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: choose another place for the SavedModel, or remove it")
+    from tfwav2vec2.serving.endpoints import Prepared, endpoints
+
+    offered = endpoints(model, processor)
+    prepared = Prepared(model, getattr(processor, "feature_extractor", processor))
+    with _folder(path) as temporary:
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        for name, endpoint in offered.items():
+            archive.add_endpoint(name, endpoint.function, input_signature=list(endpoint.signature))
+        archive.write_out(str(temporary), verbose=False)
+        _check(temporary, prepared, offered, _tried(prepared.rate) if clips is None else clips)
+    return path
+
+
+def run_saved_model(
+    path: str | Path, signature: str, inputs: Sequence[Mapping[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
+    """What a signature of a SavedModel gives for each of the inputs, in one TensorFlow session.
+
+    Args:
+        path: the folder. It is a program: load none that you do not trust.
+        signature: its name.
+        inputs: for each call, the arrays by their names.
+
+    Raises:
+        ValueError: where there is no such signature.
+    """
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        signatures = v1.saved_model.load(session, ["serve"], str(path)).signature_def
+        if signature not in signatures:
+            raise ValueError(f"{path} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
+        found = signatures[signature]
+        outputs = {name: info.name for name, info in found.outputs.items()}
+        return [
+            session.run(outputs, {found.inputs[name].name: value for name, value in each.items()})
+            for each in inputs
+        ]
+
+
+def signatures_of(path: str | Path) -> dict[str, tuple[list[str], list[str]]]:
+    """The names of a SavedModel's signatures, each with the names of what it takes and gives; nothing is run."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    content = SavedModel.FromString((Path(path) / "saved_model.pb").read_bytes())
+    return {
+        name: (sorted(found.inputs, reverse=True), sorted(found.outputs))
+        for name, found in sorted(content.meta_graphs[0].signature_def.items())
+        if not name.startswith("__")
+    }
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path`` to write to, renamed to it once all went well and removed otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _tried(rate: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.normal(0.0, 0.1, round(seconds * rate)).astype("float32") for seconds in _TRIED_SECONDS]
+
+
+def _check(folder: Path, prepared: Any, offered: Mapping[str, Any], clips: Sequence[np.ndarray]) -> None:
+    """Compare an export with the model it was made of, on a batch of clips with noise behind the shorter ones."""
+    import tensorflow as tf
+
+    lengths = np.array([len(clip) for clip in clips], np.int32)
+    waveform = np.full((len(clips), lengths.max()), 1e3, np.float32)
+    for row, clip in zip(waveform, clips, strict=True):
+        row[: len(clip)] = clip
+    inputs = {"waveform": waveform, "lengths": lengths}
+    (found,) = run_saved_model(folder, "serving_default", [inputs])
+    # By the graph too: a call outside one goes through a compiled program, whose sums have another order.
+    expected = tf.function(offered["serving_default"].function, autograph=False)(
+        tf.constant(waveform), tf.constant(lengths)
+    )
+    half = keras.backend.standardize_dtype(prepared.model.compute_dtype) != "float32"
+    allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
+    for name, value in expected.items():
+        value = tf.cast(value, tf.float32).numpy()
+        difference = float(np.max(np.abs(found[name].astype(np.float32) - value), initial=0.0))
+        scale = max(1.0, float(np.max(np.abs(value), initial=0.0)))
+        if not difference <= allowed * scale:
+            raise ValueError(
+                f"The SavedModel's {name} differs from the model's by {difference:.1e}, where {allowed * scale:.1e} is "
+                "allowed; nothing was written. Please report this"
+            )
