@@ -7,7 +7,7 @@ same in shorter runs of them, of which there are a thousand.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _SHORTEST_PAUSE, _SHORTEST_WORD = 12, 15
 _MARGIN = 0.1
 
 # Runs of so many words, and how far their beginnings lie apart.
-_RUNS = {1: 1, 2: 1, 3: 2, 4: 2, 6: 2, 8: 1}
+RUNS = {1: 1, 2: 1, 3: 2, 4: 2, 6: 2, 8: 1}
 
 
 def word_times(waveform: np.ndarray) -> list[tuple[float, float]]:
@@ -50,19 +50,32 @@ def word_times(waveform: np.ndarray) -> list[tuple[float, float]]:
     ]
 
 
-def spans(examples: Iterable[Example]) -> Iterator[Example]:
-    """Every run of words as an example; a clip that has not as many words as its transcript stays whole."""
+def spans(examples: Iterable[Example], runs: Mapping[int, int] = RUNS, whole: int = 0) -> Iterator[Example]:
+    """Runs of words as examples; a clip that has not as many words as its transcript stays whole.
+
+    Args:
+        examples: clips of words with pauses between them.
+        runs: of how many words, and how far the beginnings of such runs lie apart.
+        whole: how often the clip is there besides, with the silence at its ends.
+    """
     for example in examples:
         words = str(example.target).split()
         times = word_times(read_clip(example, SAMPLE_RATE))
         if len(times) == len(words):
-            yield from _runs(example, words, times)
-        else:
+            yield from _runs(example, words, times, runs)
+        elif not whole:
             yield example
+        for copy in range(whole):
+            yield dataclasses.replace(example, id=f"{example.id}@{copy}")
 
 
-def _runs(example: Example, words: Sequence[str], times: Sequence[tuple[float, float]]) -> Iterator[Example]:
-    for length, step in _RUNS.items():
+def _runs(
+    example: Example,
+    words: Sequence[str],
+    times: Sequence[tuple[float, float]],
+    runs: Mapping[int, int],
+) -> Iterator[Example]:
+    for length, step in runs.items():
         for first in range(0, len(words) - length + 1, step):
             last = first + length - 1
             yield dataclasses.replace(
