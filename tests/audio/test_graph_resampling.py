@@ -51,7 +51,13 @@ def test_any_length_comes_out_rounded_up(samples: int, rate: int, target: int) -
 
 @pytest.mark.parametrize(
     ("rate", "message"),
-    [(0, "must be positive"), (-8000, "must be positive"), (15_999, "too little in common")],
+    [
+        (0, "must lie from 1 to 1000000 Hz"),
+        (-8000, "must lie from 1 to 1000000 Hz"),
+        (2**31 - 1, "must lie from 1 to 1000000 Hz"),
+        (999_999, "too little in common"),
+        (15_999, "too little in common"),
+    ],
 )
 def test_impossible_rates_are_refused(rate: int, message: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):

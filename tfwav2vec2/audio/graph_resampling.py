@@ -13,6 +13,9 @@ _ZERO_CROSSINGS = 64
 _ROLL_OFF = 0.95
 _KAISER_BETA = 12.0
 
+# A file's header may claim any rate; so many samples a second are more than any recording has.
+_HIGHEST_RATE = 1_000_000
+
 # Two rates with a small common divisor need a filter for each of very many phases; so many numbers are 64 MB.
 _LARGEST_KERNEL = 2**24
 
@@ -32,15 +35,17 @@ def resample(samples: Any, rate: Any, target: int) -> Any:
         (ceil(samples * target / rate),) float32.
 
     Raises:
-        tf.errors.InvalidArgumentError: when the graph runs, for a rate that is not positive, or has so little in common
-            with the target that the matrix would be too large.
+        tf.errors.InvalidArgumentError: when the graph runs, for a rate that no recording has, or that has so little
+            in common with the target that the matrix would be too large.
     """
     return tf.cond(tf.equal(rate, target), lambda: samples, lambda: _resampled(samples, rate, target))
 
 
 def _resampled(samples: Any, rate: Any, target: int) -> Any:
-    positive = tf.debugging.Assert(rate > 0, ["A WAV file's rate must be positive; got", rate])
-    with tf.control_dependencies([positive]):
+    possible = tf.debugging.Assert(
+        (rate > 0) & (rate <= _HIGHEST_RATE), [f"A rate must lie from 1 to {_HIGHEST_RATE} Hz; got", rate]
+    )
+    with tf.control_dependencies([possible]):
         common = _common_divisor(tf.identity(rate), target)
     step, phases = rate // common, target // common
     cutoff = _ROLL_OFF * tf.minimum(1.0, tf.cast(phases / step, tf.float32))
