@@ -1,8 +1,8 @@
 """A convolution over time whose kernel has a gradient made of plain products of matrices.
 
-TensorFlow's own gradient of a kernel takes four times as long on a CPU as the convolution: it multiplies one tap at a
-time. A stride of ``s`` samples reads blocks of ``s`` samples that do not overlap; the blocks of all places are one matrix,
-and one product of it gives ``s`` taps at once. On JAX the compiler finds its own way.
+TensorFlow's own gradient of a kernel takes four times as long on a CPU as the convolution. With a stride of ``s`` frames a
+kernel reads blocks of ``s`` frames that do not overlap: the blocks of all places are one matrix, and one product of it
+gives the gradient of ``s`` taps. On JAX the compiler derives the gradient as usual.
 """
 
 from __future__ import annotations
