@@ -13,7 +13,7 @@ from tests.tiny import TINY
 from tfwav2vec2 import TFWav2Vec2ForSequenceClassification, Wav2Vec2Config
 
 # Many frames in layers of few weights, so that what is inside the layers is most of the memory.
-FIELDS = {**TINY, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 5, "mask_time_prob": 0.0}
+FIELDS = {**TINY, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 16, "mask_time_prob": 0.0}
 SAMPLES = 30_000
 
 

@@ -8,10 +8,13 @@ activations, softmax and dropout are most of the memory and little of the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 from keras import ops
+
+_inside: ContextVar[bool] = ContextVar("inside_recomputed", default=False)
 
 
 def recomputed_up_to_product(
@@ -23,7 +26,8 @@ def recomputed_up_to_product(
     This is for TensorFlow's graphs; elsewhere, and outside training, ``call`` is called as it is. JAX's compiler decides
     by itself what to keep, and an eager program would compute the product twice.
     """
-    if not training or keras.backend.backend() != "tensorflow" or _is_eager():
+    # Inside a layer that is computed again as a whole nothing is kept in any case.
+    if _inside.get() or not training or keras.backend.backend() != "tensorflow" or _is_eager():
         return call(*inputs)
     return recomputed(layers, call, *inputs)
 
@@ -61,8 +65,12 @@ def recomputed(layers: Iterable[keras.layers.Layer], call: Callable[..., Any], *
 
     def compute(*inputs_and_weights: Any) -> Any:
         state = [*zip(places, inputs_and_weights[count:], strict=True), *fixed]
-        with keras.StatelessScope(state_mapping=state):
-            return call(*inputs_and_weights[:count])
+        token = _inside.set(True)
+        try:
+            with keras.StatelessScope(state_mapping=state):
+                return call(*inputs_and_weights[:count])
+        finally:
+            _inside.reset(token)
 
     remat = _remat_on_jax if keras.backend.backend() == "jax" else keras.remat
     return remat(compute)(*inputs, *weights)
