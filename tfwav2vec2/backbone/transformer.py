@@ -67,7 +67,7 @@ class Attention(ConfiguredLayer):
             if bias is not None:
                 scores = scores + bias
             probabilities = self.dropout(ops.softmax(scores, axis=-1), training=training)
-            context = self.out_proj(self._merge_heads(ops.matmul(probabilities, value)))
+            context = self.out_proj(self._merge_heads(ops.matmul(probabilities, value)), training=training)
             return (context, probabilities) if keep_probabilities else (context,)
 
         if keep_probabilities:
@@ -98,9 +98,9 @@ class FeedForward(ConfiguredLayer):
         """(batch, frames, hidden) to the same shape."""
 
         def contract(x: Any) -> Any:
-            return self.output_dense(
-                self.intermediate_dropout(self.intermediate_act_fn(x), training=training)
-            )
+            # Said to each, since outside this call Keras does not know that it is for training.
+            x = self.intermediate_dropout(self.intermediate_act_fn(x), training=training)
+            return self.output_dense(x, training=training)
 
         parts = [self.intermediate_dropout, self.output_dense]
         if isinstance(self.intermediate_act_fn, keras.layers.Layer):
