@@ -14,6 +14,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
+from tests.audio.test_graph_resampling import speechlike
 from tests.data.speech_data import EXTRACTOR, RATE, classify, config, processor
 from tfwav2vec2.data import graph_audio
 from tfwav2vec2.data.examples import Example
@@ -25,12 +26,6 @@ needs_tensorflow_io = pytest.mark.skipif(
     not WORKS or importlib.util.find_spec("tensorflow_io") is None,
     reason="needs tensorflow-io, which works with TensorFlow 2.16 and 2.17",
 )
-
-
-def speechlike(rate: int, seconds: float = 0.7) -> np.ndarray:
-    """Tones below 3 kHz, which every rate here can hold."""
-    time = np.arange(round(rate * seconds)) / rate
-    return (0.2 * sum(np.sin(2 * np.pi * f * time + f) for f in (130, 700, 2900))).astype(np.float32)
 
 
 @pytest.mark.skipif(WORKS, reason="says what to do under a TensorFlow for which there is no tensorflow-io")

@@ -21,7 +21,7 @@ PREPROCESSOR_CONFIG = "preprocessor_config.json"
 PROCESSOR_CONFIG = "processor_config.json"
 
 # Added to the variance before the square root (reference: ``zero_mean_unit_var_norm``).
-_VARIANCE_FLOOR = 1e-7
+VARIANCE_FLOOR = 1e-7
 
 
 class Wav2Vec2FeatureExtractor(PushToHub):
@@ -218,12 +218,12 @@ class Wav2Vec2FeatureExtractor(PushToHub):
             padding_value: what padding is reset to.
         """
         if attention_mask is None:
-            return [(clip - clip.mean()) / np.sqrt(clip.var() + _VARIANCE_FLOOR) for clip in input_values]
+            return [(clip - clip.mean()) / np.sqrt(clip.var() + VARIANCE_FLOOR) for clip in input_values]
         normalised = []
         for clip, mask in zip(input_values, attention_mask, strict=True):
             is_audio = np.asarray(mask, bool)
             audio = clip[is_audio]
-            result = (clip - audio.mean()) / np.sqrt(audio.var() + _VARIANCE_FLOOR)
+            result = (clip - audio.mean()) / np.sqrt(audio.var() + VARIANCE_FLOOR)
             result[~is_audio] = padding_value
             normalised.append(result)
         return normalised

@@ -15,10 +15,8 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
+from tfwav2vec2.audio.feature_extractor import VARIANCE_FLOOR
 from tfwav2vec2.audio.graph_resampling import resample
-
-# The feature extractor's.
-_VARIANCE_FLOOR = 1e-7
 
 # tensorflow-io 0.37.1, the last one, is built against these; under later ones its symbols are missing.
 SUPPORTED = ("2.16", "2.17")
@@ -81,7 +79,7 @@ def make_graph_dataset(
             length = tf.shape(waveform)[0]
             if normalize:
                 mean, variance = tf.nn.moments(waveform, axes=[0])
-                waveform = (waveform - mean) / tf.sqrt(variance + _VARIANCE_FLOOR)
+                waveform = (waveform - mean) / tf.sqrt(variance + VARIANCE_FLOOR)
             return tf.pad(waveform, [[0, samples - length]]), length
 
         values, lengths = tf.map_fn(clip, (paths, kinds), fn_output_signature=(tf.float32, tf.int32))

@@ -12,12 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfwav2vec2.audio.feature_extractor import VARIANCE_FLOOR
 from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.serving.graph_text import GraphText
 from tfwav2vec2.serving.graph_wav import read_wavs
-
-# As the feature extractor does.
-_VARIANCE_FLOOR = 1e-7
 
 SAMPLES = (
     tf.TensorSpec((None, None), tf.float32, name="waveform"),
@@ -87,7 +85,7 @@ def _normalised(values: Any, mask: Any, lengths: Any) -> Any:
     mean = tf.reduce_sum(values, axis=1, keepdims=True) / count
     centred = tf.where(mask, values - mean, 0.0)
     variance = tf.reduce_sum(tf.square(centred), axis=1, keepdims=True) / count
-    return centred / tf.sqrt(variance + _VARIANCE_FLOOR)
+    return centred / tf.sqrt(variance + VARIANCE_FLOOR)
 
 
 def endpoints(model: Any, processor: Any) -> dict[str, Endpoint]:

@@ -55,17 +55,17 @@ def export_saved_model(
         )
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another place for the SavedModel, or remove it")
-    from tfwav2vec2.serving.endpoints import Prepared, endpoints
+    from tfwav2vec2.serving.endpoints import endpoints
 
     offered = endpoints(model, processor)
-    prepared = Prepared(model, getattr(processor, "feature_extractor", processor))
+    rate = getattr(processor, "feature_extractor", processor).sampling_rate
     with _folder(path) as temporary:
         archive = keras.export.ExportArchive()
         archive.track(model)
         for name, endpoint in offered.items():
             archive.add_endpoint(name, endpoint.function, input_signature=list(endpoint.signature))
         archive.write_out(str(temporary), verbose=False)
-        _check(temporary, prepared, offered, _tried(prepared.rate) if clips is None else clips)
+        _check(temporary, model, offered, _tried(rate) if clips is None else clips)
     return path
 
 
@@ -126,7 +126,7 @@ def _tried(rate: int) -> list[np.ndarray]:
     return [rng.normal(0.0, 0.1, round(seconds * rate)).astype("float32") for seconds in _TRIED_SECONDS]
 
 
-def _check(folder: Path, prepared: Any, offered: Mapping[str, Any], clips: Sequence[np.ndarray]) -> None:
+def _check(folder: Path, model: Any, offered: Mapping[str, Any], clips: Sequence[np.ndarray]) -> None:
     """Compare an export with the model it was made of, on a batch of clips with noise behind the shorter ones."""
     import tensorflow as tf
 
@@ -140,7 +140,7 @@ def _check(folder: Path, prepared: Any, offered: Mapping[str, Any], clips: Seque
     expected = tf.function(offered["serving_default"].function, autograph=False)(
         tf.constant(waveform), tf.constant(lengths)
     )
-    half = keras.backend.standardize_dtype(prepared.model.compute_dtype) != "float32"
+    half = keras.backend.standardize_dtype(model.compute_dtype) != "float32"
     allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
     for name, value in expected.items():
         value = tf.cast(value, tf.float32).numpy()
