@@ -111,7 +111,7 @@ class ConvFeatureEncoder(ConfiguredLayer):
 
         ``sample_lengths`` (batch,) makes group statistics ignore the padding; without it every sample counts.
         """
-        x = waveform[:, :, None]
+        x = ops.expand_dims(waveform, -1)
         lengths = sample_lengths
         for layer in self.conv_layers:
             if lengths is not None:

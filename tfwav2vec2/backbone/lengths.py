@@ -1,10 +1,11 @@
-"""From samples to frames: how many frames are valid, and the masks that say so."""
+"""From samples to frames: how many frames are valid, and the masks that say so.
+
+Keras is imported where tensors are: plain numbers of samples are counted without it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
-
-from keras import ops
 
 from tfwav2vec2.config import Wav2Vec2Config
 
@@ -13,6 +14,8 @@ def conv_output_length(length: Any, kernel: int, stride: int) -> Any:
     """Frames that a convolution without padding makes of ``length`` frames (an int, or an integer tensor); at least 0."""
     if isinstance(length, int):
         return max((length - kernel) // stride + 1, 0)
+    from keras import ops
+
     return ops.maximum((length - kernel) // stride + 1, 0)
 
 
@@ -46,9 +49,13 @@ def shortest_clip(config: Wav2Vec2Config) -> int:
 
 def valid_mask(lengths: Any, size: Any) -> Any:
     """A boolean mask (batch, size) that is True before each row's length."""
+    from keras import ops
+
     return ops.arange(size, dtype="int32")[None, :] < ops.cast(lengths, "int32")[:, None]
 
 
 def zero_padding(x: Any, mask: Any) -> Any:
     """``x`` (batch, frames, channels) with zeros wherever ``mask`` (batch, frames) is False, whatever was there."""
-    return ops.where(mask[:, :, None], x, ops.zeros((), dtype=x.dtype))
+    from keras import ops
+
+    return ops.where(ops.expand_dims(mask, -1), x, ops.zeros((), dtype=x.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from tfwav2vec2.backbone.lean_gradients import normalise
 
@@ -35,5 +36,5 @@ class MaskedGroupNorm(keras.layers.Layer):
 
     def call(self, x: Any, frame_mask: Any = None) -> Any:
         """(batch, frames, channels) and perhaps a mask (batch, frames) to the same shape."""
-        weight = None if frame_mask is None else frame_mask[:, :, None]
+        weight = None if frame_mask is None else ops.expand_dims(frame_mask, -1)
         return normalise(x, self.gamma, self.beta, axis=1, epsilon=CONV_EPSILON, weight=weight)

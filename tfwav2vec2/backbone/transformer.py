@@ -24,7 +24,7 @@ def attention_bias(frame_mask: Any, dtype: str) -> Any:
     """(batch, frames) True where valid to (batch, 1, 1, frames): zero for valid keys, far below any score for others."""
     masked = _MASKED_SCORE.get(dtype, _MASKED_SCORE_DEFAULT)
     bias = ops.where(frame_mask, ops.zeros((), dtype=dtype), ops.cast(masked, dtype))
-    return bias[:, None, None, :]
+    return ops.expand_dims(bias, (1, 2))
 
 
 class Attention(ConfiguredLayer):

@@ -71,7 +71,7 @@ def pool_statistics(x: Any, lengths: Any) -> Any:
     """
     dtype = x.dtype
     frames = ops.shape(x)[1]
-    valid = valid_mask(lengths, frames)[:, :, None]
+    valid = ops.expand_dims(valid_mask(lengths, frames), -1)
     x = ops.where(valid, ops.cast(x, "float32"), 0.0)
     # The reference's lengths may be more frames than there are.
     count = ops.cast(ops.minimum(lengths, frames), "float32")[:, None]
