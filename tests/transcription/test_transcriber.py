@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfwav2vec2 import Transcriber, Wav2Vec2Config, load_audio
-from tfwav2vec2.transcription import transcriber as module
+from tfwav2vec2.serving import engines
 from tfwav2vec2.transcription.transcriber import Transcript
 
 FILES = ["a.wav", "b.flac", "sub/a.wav", "sub/deep/c.OGG"]
@@ -124,7 +124,7 @@ def test_a_clip_shorter_than_one_frame_is_an_error_not_a_transcript(transcriber)
 def test_a_clip_too_long_for_the_memory_is_an_error(transcriber, paths, monkeypatch):
     base = SimpleNamespace(config=Wav2Vec2Config(vocab_size=10))
     assert 120 < Transcriber(base, transcriber.processor).max_seconds < 140
-    monkeypatch.setattr(module, "ATTENTION_BYTES", 4 * 2 * 100**2)  # 2 heads, 100 frames of 30 samples
+    monkeypatch.setattr(engines, "ATTENTION_BYTES", 4 * 2 * 100**2)  # 2 heads, 100 frames of 30 samples
     assert transcriber.max_seconds == 100 * 30 / 16_000
     with pytest.raises(ValueError, match=r"a\.wav lasts more than 0.1875 s.*split"):
         next(transcriber.transcribe(paths[0]))

@@ -66,7 +66,10 @@ class Attention(ConfiguredLayer):
             scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
             if bias is not None:
                 scores = scores + bias
-            probabilities = self.dropout(ops.softmax(scores, axis=-1), training=training)
+            # Of a single frame, where Keras would warn that a softmax is always one.
+            single = scores.shape[-1] == 1
+            probabilities = ops.ones_like(scores) if single else ops.softmax(scores, axis=-1)
+            probabilities = self.dropout(probabilities, training=training)
             context = self.out_proj(self._merge_heads(ops.matmul(probabilities, value)), training=training)
             return (context, probabilities) if keep_probabilities else (context,)
 

@@ -6,15 +6,13 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from tfwav2vec2.cli.quiet import import_models
+from tfwav2vec2.cli.quiet import import_models, quiet_imports
 from tfwav2vec2.cli.recordings import Recording, find_recordings, output_paths
-
-if TYPE_CHECKING:
-    from tfwav2vec2.transcription.transcriber import Transcriber, Transcript
+from tfwav2vec2.serving.engines import is_engine, open_engine
+from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber, Transcript
 
 DIGITS_ONLY = (
     "Using the embedded model, which knows strings of English digits only. "
@@ -31,8 +29,10 @@ DIGITS_ONLY = (
 )
 @click.option(
     "--model",
-    metavar="NAME_OR_FOLDER",
-    help="A model on the hub or in a folder. Without it, the embedded one: English digits only.",
+    metavar="MODEL",
+    help="A model on the hub or in a folder, a .tflite file, the folder of a SavedModel, or an address of TensorFlow "
+    "Serving, such as http://localhost:8501/v1/models/NAME or grpc://localhost:8500/NAME. Without it, the embedded model: "
+    "English digits only.",
 )
 @click.option(
     "--language",
@@ -115,7 +115,9 @@ def _targets(recordings: Iterable[Recording], output: Path | None, layout: str) 
         raise click.UsageError(str(error)) from None
 
 
-def _open(model: str | None, language: str | None, batch_size: int) -> Transcriber:
+def _open(model: str | None, language: str | None, batch_size: int) -> EngineTranscriber:
+    if model is not None and is_engine(model):
+        return _open_engine(model, language, batch_size)
     if model is None and language is not None:
         raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
     if model is None:
@@ -129,8 +131,20 @@ def _open(model: str | None, language: str | None, batch_size: int) -> Transcrib
         raise click.ClickException(str(error)) from error
 
 
+def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTranscriber:
+    """What runs an exported model; TensorFlow is imported only for what needs it."""
+    if language is not None:
+        raise click.UsageError(f"{model} is an exported model, whose language is fixed: leave --language out")
+    try:
+        with quiet_imports():
+            engine = open_engine(model)
+        return EngineTranscriber(engine, batch_size=batch_size)
+    except (OSError, ValueError, ImportError) as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _with_progress(
-    transcriber: Transcriber, recordings: list[Recording]
+    transcriber: EngineTranscriber, recordings: list[Recording]
 ) -> Iterator[tuple[Recording, Transcript]]:
     """Each recording with its transcript, under a progress bar where standard error is a terminal."""
     from tqdm import tqdm

@@ -353,13 +353,32 @@ def import_litert() -> Any:
     return interpreter
 
 
+def is_engine(source: Any) -> bool:
+    """Whether :func:`open_engine` can open ``source``: a ``.tflite`` file, a SavedModel's folder or a server's address."""
+    return (
+        is_server(source) or Path(source).suffix == ".tflite" or is_litert(source) or is_saved_model(source)
+    )
+
+
+def is_server(source: Any) -> bool:
+    """Whether a text is the address of a model on a server."""
+    return isinstance(source, str) and source.startswith(("http://", "https://", "grpc://"))
+
+
 def open_engine(source: str | Path) -> Engine:
-    """The engine for a ``.tflite`` file or the folder of a SavedModel.
+    """The engine for a ``.tflite`` file, the folder of a SavedModel, or the address of a model on a server.
+
+    SavedModels and ``.tflite`` files are programs: open none that you would not run. None is ever fetched from the hub.
 
     Raises:
-        OSError: where it is neither.
-        ValueError: where it was not written by this package.
+        OSError: where it is none of these, or damaged.
+        ValueError: where it was not written by this version of the package.
+        ImportError: where what runs it is not installed.
     """
-    if is_litert(source) or Path(source).suffix == ".tflite":
+    if is_server(source):
+        from tfwav2vec2.serving.server_engine import ServerEngine
+
+        return ServerEngine(str(source))
+    if Path(source).suffix == ".tflite" or is_litert(source):
         return LiteRTEngine(source)
     return SavedModelEngine(source)
