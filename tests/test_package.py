@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tfwav2vec2
+from tests.conftest import REPOSITORY
 
 HEAVY = ("tensorflow", "keras", "jax", "torch", "transformers", "huggingface_hub")
 
@@ -131,3 +133,11 @@ def test_jax_backend_runs_where_tensorflow_is_absent() -> None:
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_every_package_is_installed() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(REPOSITORY / "setup.cfg")
+    folders = {file.parent.relative_to(REPOSITORY) for file in (REPOSITORY / "tfwav2vec2").rglob("__init__.py")}
+    expected = {".".join(folder.parts) for folder in folders} | {"tfwav2vec2.saved_models"}
+    assert set(settings["options"]["packages"].split()) == expected

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from tfwav2vec2.serving.engines import Arrays, LiteRTEngine
 
 # What computes in integers, from the most to the least, by the operators and the names of their outputs. All other weights
 # are 16-bit floats.
+_WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
 _EVERYWHERE = ".*"
 _TRANSFORMER = r".*/layers_\d+.*"
 LAYERS: dict[str, dict[str, str]] = {
@@ -35,7 +37,7 @@ LAYERS: dict[str, dict[str, str]] = {
 def in_half_precision(content: bytes) -> bytes:
     """A float32 file with all weights as 16-bit floats, which the runtime widens once, when it opens the file."""
     recipe = _recipe()
-    _narrow(recipe)
+    _narrow(recipe, _WEIGHTED)
     return _quantized(content, recipe)
 
 
@@ -99,10 +101,10 @@ def agreement(expected: Arrays, found: Arrays) -> float:
 
 
 def _integers(content: bytes, operators: Mapping[str, str]) -> bytes:
-    recipe = _recipe()
-    _narrow(recipe)
     from ai_edge_quantizer.qtyping import TFLOperationName
 
+    recipe = _recipe()
+    _narrow(recipe, [operator for operator in _WEIGHTED if operators.get(operator) != _EVERYWHERE])
     for operator, names in operators.items():
         recipe.add_dynamic_config(regex=names, operation_name=TFLOperationName(operator), num_bits=8)
     return _quantized(content, recipe)
@@ -119,12 +121,12 @@ def _recipe() -> Any:
     return RecipeManager()
 
 
-def _narrow(recipe: Any) -> None:
-    """Ask for 16-bit weights wherever there are weights."""
+def _narrow(recipe: Any, operators: Sequence[str]) -> None:
+    """Ask for 16-bit weights of these operators."""
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
 
-    for operator in ("CONV_2D", "FULLY_CONNECTED"):
+    for operator in operators:
         recipe.add_weight_only_config(
             regex=_EVERYWHERE,
             operation_name=TFLOperationName(operator),
@@ -137,9 +139,16 @@ def _quantized(content: bytes, recipe: Any) -> bytes:
     from ai_edge_quantizer.quantizer import Quantizer
 
     quantizer = Quantizer(content, recipe.get_quantization_recipe())
-    # One of its two progress bars cannot be turned off.
-    with contextlib.redirect_stderr(io.StringIO()):
-        result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
+    # One of its two progress bars cannot be turned off. It warns of each buffer that several signatures share, which
+    # all narrow it in the same way.
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
+    finally:
+        root.setLevel(level)
     return bytes(result.quantized_model)
 
 
