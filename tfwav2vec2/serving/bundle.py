@@ -20,7 +20,6 @@ from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import read_json
 
-ASSETS = "assets.extra"
 # What the package notes about the export.
 ABOUT = "export.json"
 # Nothing else is ever read out of an export.

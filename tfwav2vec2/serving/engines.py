@@ -21,7 +21,8 @@ from tfwav2vec2.audio.loading import LONGEST_SECONDS, SAMPLE_RATE
 from tfwav2vec2.backbone.lengths import adapter_lengths, frame_lengths, shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.language.greedy import greedy_decode
-from tfwav2vec2.serving.bundle import ASSETS, read_archive, read_folder
+from tfwav2vec2.serving.bundle import read_archive, read_folder
+from tfwav2vec2.serving.model_server import EXTRA
 
 # One layer's attention scores may take this much memory: about two minutes of audio for a base or large model.
 ATTENTION_BYTES = 2**31
@@ -58,7 +59,8 @@ class Engine(ABC):
             the signature ``serving_default`` of :func:`~tfwav2vec2.serving.endpoints.endpoints` gives.
 
         Raises:
-            ValueError: for a length of less than one frame or beyond the samples, and for other shapes.
+            ValueError: for a length of less than one frame or beyond the samples, for other shapes, and for samples that
+                are no numbers.
             OSError: where a server does not answer.
         """
         return self._run(*self._checked(waveform, lengths))
@@ -110,6 +112,11 @@ class Engine(ABC):
                 f"The lengths must lie between {self.shortest} samples, one frame of the model, and the {samples} of the "
                 f"waveform; got {counts.tolist()}"
             )
+        for index, (row, length) in enumerate(zip(waveform, counts, strict=True)):
+            if not np.isfinite(row[:length]).all():
+                raise ValueError(
+                    f"Row {index} holds NaN or infinite samples; check how it was read or computed"
+                )
         return waveform, counts.astype(np.int32)
 
 
@@ -185,8 +192,12 @@ class LiteRTEngine(_WithTokenizer):
         bundle = read_archive(path)
         self.config, self.processor = bundle.config, bundle.processor
         self.sampling_rate = getattr(self.processor, "feature_extractor", self.processor).sampling_rate
-        interpreter = import_litert().Interpreter(str(path), num_threads=threads or os.cpu_count())
-        signatures = interpreter.get_signature_list()
+        module = import_litert()
+        try:
+            interpreter = module.Interpreter(str(path), num_threads=threads or os.cpu_count())
+            signatures = interpreter.get_signature_list()
+        except (ValueError, RuntimeError) as error:
+            raise OSError(f"{path} is damaged ({first_line(error)}): export or download it again") from error
         takes = {name: set(signature["inputs"]) for name, signature in signatures.items()}
         self._resizable = takes.get(RESIZABLE) == {"waveform", "lengths"}
         # Those of a file for GPUs: fixed buffers, all of which is audio.
@@ -261,7 +272,7 @@ class SavedModelEngine(Engine):
             raise OSError(
                 f"{path} holds no SavedModel (saved_model.pb); give a folder that tfwav2vec2 export wrote"
             )
-        bundle = read_folder(Path(path) / ASSETS)
+        bundle = read_folder(Path(path) / EXTRA)
         self.config = bundle.config
         self.sampling_rate = getattr(bundle.processor, "feature_extractor", bundle.processor).sampling_rate
         import tensorflow as tf
