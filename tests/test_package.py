@@ -138,6 +138,8 @@ def test_jax_backend_runs_where_tensorflow_is_absent() -> None:
 def test_every_package_is_installed() -> None:
     settings = configparser.ConfigParser()
     settings.read(REPOSITORY / "setup.cfg")
-    folders = {file.parent.relative_to(REPOSITORY) for file in (REPOSITORY / "tfwav2vec2").rglob("__init__.py")}
+    folders = {
+        file.parent.relative_to(REPOSITORY) for file in (REPOSITORY / "tfwav2vec2").rglob("__init__.py")
+    }
     expected = {".".join(folder.parts) for folder in folders} | {"tfwav2vec2.saved_models"}
     assert set(settings["options"]["packages"].split()) == expected

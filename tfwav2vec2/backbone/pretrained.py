@@ -187,7 +187,7 @@ class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, Trainable, keras.Mod
             "output_attentions": inputs.wants_attentions(self.config),
             "output_hidden_states": inputs.wants_hidden_states(self.config),
         }
-        if inputs.is_plain and self._padding_is_neutral():
+        if inputs.is_plain and self.padding_is_neutral():
             rows, samples = waveform.shape
             output = call_bucketed(self, waveform, inputs.sample_lengths(), rows, samples, flags)
         else:
@@ -200,8 +200,8 @@ class TFWav2Vec2PreTrainedModel(PartMaker, PretrainedModel, Trainable, keras.Mod
         """Refuse, outside a trace, inputs that would give a wrong answer; heads add what they know of labels."""
         inputs.check(self.config)
 
-    def _padding_is_neutral(self) -> bool:
-        """Whether frames that a bucket adds leave the others as they are."""
+    def padding_is_neutral(self) -> bool:
+        """Whether padding, that of a bucket or of longer clips in a batch, leaves the frames of a clip as they are."""
         config = self.config
         if config.add_adapter and config.adapter_kernel_size != 3:
             return False

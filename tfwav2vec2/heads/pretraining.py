@@ -233,9 +233,9 @@ class TFWav2Vec2ForPreTraining(TFWav2Vec2TaskModel):
         # Programs of calls outside training have nothing to draw.
         return None if _evaluating.get() else super()._call_compiled(*args, **kwargs)
 
-    def _padding_is_neutral(self) -> bool:
+    def padding_is_neutral(self) -> bool:
         """Whether frames that a bucket adds leave everything as it is: the perplexity must not count them."""
-        return self.config.feature_norm_mask and super()._padding_is_neutral()
+        return self.config.feature_norm_mask and super().padding_is_neutral()
 
     @staticmethod
     def compute_contrastive_logits(

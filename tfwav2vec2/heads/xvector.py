@@ -120,6 +120,6 @@ class TFWav2Vec2ForXVector(TFWav2Vec2LayerMixModel):
         """How often the speaker is named rightly, and how well pairs of clips are told apart."""
         return [ClassAccuracy("speaker_scores"), EqualErrorRate(self.config.xvector_output_dim)]
 
-    def _padding_is_neutral(self) -> bool:
-        # The reference's lengths count frames that read padding.
-        return super()._padding_is_neutral() and self.config.feature_norm_mask
+    def padding_is_neutral(self) -> bool:
+        """Whether padding leaves everything as it is: the reference's lengths count frames that read padding."""
+        return super().padding_is_neutral() and self.config.feature_norm_mask

@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from tfwav2vec2.audio.feature_extractor import VARIANCE_FLOOR
 from tfwav2vec2.backbone.lengths import shortest_clip
+from tfwav2vec2.serving.batching_options import BatchingOptions
 from tfwav2vec2.serving.graph_text import GraphText
 from tfwav2vec2.serving.graph_wav import read_wavs
+from tfwav2vec2.serving.in_graph_batching import BatchedModel
 
 SAMPLES = (
     tf.TensorSpec((None, None), tf.float32, name="waveform"),
@@ -38,27 +40,35 @@ class Prepared:
     Args:
         model: any model of the family.
         extractor: the :class:`~tfwav2vec2.Wav2Vec2FeatureExtractor` that belongs to it.
+        batching: how concurrent calls with lengths are put together inside the graph; by default they are not.
     """
 
-    def __init__(self, model: Any, extractor: Any) -> None:
+    def __init__(self, model: Any, extractor: Any, batching: BatchingOptions | None = None) -> None:
         self.model = model
         self.rate = extractor.sampling_rate
         self._normalises = extractor.do_normalize
         self._shortest = shortest_clip(model.config)
+        self._batched = None if batching is None else BatchedModel(model, batching)
 
-    def __call__(self, waveform: Any, lengths: Any) -> Any:
-        """The model's output for (batch, samples) and (batch,).
+    def __call__(self, waveform: Any, lengths: Any = None) -> Any:
+        """The model's output for (batch, samples) and (batch,); without lengths all samples are audio, and none is masked.
 
         Raises:
             tf.errors.InvalidArgumentError: when the graph runs, for a length of less than one frame, or beyond the
                 samples.
         """
+        if lengths is None:
+            if self._normalises:
+                waveform = _normalised(waveform)
+            return self.model(waveform, training=False, return_dict=True)
         lengths = self._checked(waveform, lengths)
         samples = tf.shape(waveform)[1]
         mask = tf.sequence_mask(lengths, samples)
         values = tf.where(mask, waveform, 0.0)
         if self._normalises:
             values = _normalised(values, mask, lengths)
+        if self._batched is not None:
+            return self._batched(values, lengths)
         return self.model(values, attention_mask=tf.cast(mask, tf.int32), training=False, return_dict=True)
 
     def _checked(self, waveform: Any, lengths: Any) -> Any:
@@ -79,16 +89,18 @@ class Prepared:
             return tf.identity(lengths)
 
 
-def _normalised(values: Any, mask: Any, lengths: Any) -> Any:
-    """Each row's own samples at mean 0 and variance 1, zeros behind them."""
-    count = tf.cast(lengths, tf.float32)[:, None]
+def _normalised(values: Any, mask: Any = None, lengths: Any = None) -> Any:
+    """Each row's own samples at mean 0 and variance 1, zeros behind them; all samples where no mask is given."""
+    count = tf.cast(tf.shape(values)[1] if lengths is None else tf.expand_dims(lengths, 1), tf.float32)
     mean = tf.reduce_sum(values, axis=1, keepdims=True) / count
-    centred = tf.where(mask, values - mean, 0.0)
+    centred = values - mean
+    if mask is not None:
+        centred = tf.where(mask, centred, 0.0)
     variance = tf.reduce_sum(tf.square(centred), axis=1, keepdims=True) / count
     return centred / tf.sqrt(variance + VARIANCE_FLOOR)
 
 
-def endpoints(model: Any, processor: Any) -> dict[str, Endpoint]:
+def endpoints(model: Any, processor: Any, *, batching: BatchingOptions | None = None) -> dict[str, Endpoint]:
     """What a model offers, by the signature's name; ``serving_default`` is always there.
 
     - speech recognition: ``serving_default`` (``logits``, ``frame_lengths``, ``ids``), ``transcribe`` (``text``,
@@ -103,9 +115,11 @@ def endpoints(model: Any, processor: Any) -> dict[str, Endpoint]:
     Args:
         model: the model.
         processor: a :class:`~tfwav2vec2.Wav2Vec2Processor` for speech recognition, otherwise that or a feature extractor.
+        batching: how concurrent calls are put together inside the graph; by default they are not.
 
     Raises:
-        ValueError: where speech recognition has no tokenizer, or one that does not fit the model.
+        ValueError: where speech recognition has no tokenizer, or one that does not fit the model, and where a model
+            whose answers depend on padding is to be batched.
         TypeError: for a model that has no answer to give, such as the one for pretraining.
     """
     from tfwav2vec2.backbone.wav2vec2 import TFWav2Vec2Model
@@ -114,7 +128,7 @@ def endpoints(model: Any, processor: Any) -> dict[str, Endpoint]:
     from tfwav2vec2.heads.sequence_classification import TFWav2Vec2ForSequenceClassification
     from tfwav2vec2.heads.xvector import TFWav2Vec2ForXVector
 
-    prepared = Prepared(model, getattr(processor, "feature_extractor", processor))
+    prepared = Prepared(model, getattr(processor, "feature_extractor", processor), batching)
     if isinstance(model, TFWav2Vec2ForCTC):
         return _speech_recognition(prepared, getattr(processor, "tokenizer", None))
     if isinstance(model, TFWav2Vec2ForSequenceClassification):
@@ -135,7 +149,7 @@ def endpoints(model: Any, processor: Any) -> dict[str, Endpoint]:
 
 
 def _fields(prepared: Prepared, names: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
-    def fields(waveform: Any, lengths: Any) -> dict[str, Any]:
+    def fields(waveform: Any, lengths: Any = None) -> dict[str, Any]:
         output = prepared(waveform, lengths)
         return {name: output[name] for name in names}
 
@@ -157,7 +171,7 @@ def _speech_recognition(prepared: Prepared, tokenizer: Any) -> dict[str, Endpoin
     check_vocabulary(tokenizer, prepared.model.config)
     writer = GraphText.of(tokenizer, prepared.model.config.vocab_size)
 
-    def logits(waveform: Any, lengths: Any) -> dict[str, Any]:
+    def logits(waveform: Any, lengths: Any = None) -> dict[str, Any]:
         output = prepared(waveform, lengths)
         ids, _ = writer.best_path(output.logits, output.frame_lengths)
         return {"logits": output.logits, "frame_lengths": output.frame_lengths, "ids": ids}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+
+from tfwav2vec2.serving.batching_options import BatchingOptions
+from tfwav2vec2.serving.bundle import bundle_files
+from tfwav2vec2.serving.model_server import EXTRA, ServedModel, server_files
 
 # An exported model may differ from the Keras model by so much of the largest answer: float32, in another order.
 LARGEST_DIFFERENCE = 1e-5
@@ -22,13 +26,30 @@ _TRIED_SECONDS = (0.5, 0.9)
 
 
 def export_saved_model(
-    model: Any, processor: Any, path: str | Path, *, clips: Sequence[np.ndarray] | None = None
+    model: Any,
+    processor: Any,
+    path: str | Path,
+    *,
+    clips: Sequence[np.ndarray] | None = None,
+    name: str | None = None,
+    batching: BatchingOptions | None = None,
+    in_graph_batching: bool = False,
 ) -> Path:
     """Write a SavedModel that needs nothing of this package: samples, or WAV files, go in, and answers come out.
 
     Its signatures are those of :func:`~tfwav2vec2.serving.endpoints.endpoints`, for any number of recordings of any
     length. Before it is put into its place, it is loaded in a TensorFlow session, as TensorFlow Serving does, and has to
     give what the model gives.
+
+    Its folder ``assets.extra`` has what TensorFlow Serving wants beside the model:
+
+    - ``tf_serving_warmup_requests``: a request for each signature, which the server runs before it takes others;
+    - ``models.config`` and ``batching.config``: its configuration files. The server pads what it batches with samples that
+      are no audio; ``lengths`` tells them apart, so this is safe. Models whose configuration makes padding change their
+      answers (``feature_norm_mask=False``) have no ``batching.config``;
+    - ``SERVING.md``: the command that starts the server, and a request for each signature.
+
+    The configuration and the processor's files lie there too, for :mod:`~tfwav2vec2.serving.engines`.
 
     A SavedModel is a program. Load none that you would not run; this package never fetches one from the hub.
 
@@ -37,14 +58,20 @@ def export_saved_model(
         processor: what belongs to it: a processor for speech recognition, otherwise that or a feature extractor.
         path: a folder that does not exist yet.
         clips: recordings (samples,) at the model's rate to try the export with; noise by default.
+        name: what the server calls the model; by default the name of its folder, or of the one above where the folder
+            is named by a version's number, as in ``served/1``.
+        batching: how requests are put together that arrive at the same time.
+        in_graph_batching: put them together inside the graph, by ``batching`` too, so that it works in whatever session
+            the model is loaded in; the server is then not told to.
 
     Returns:
         The folder.
 
     Raises:
         FileExistsError: where there is something at ``path`` already.
-        ValueError: where the processor does not fit the model, where the export gives something else than the model, or
-            on another backend than TensorFlow.
+        ValueError: where the processor does not fit the model, where the export gives something else than the model,
+            for a ``name`` that cannot stand in an address, for ``in_graph_batching`` of a model whose answers depend on
+            padding, or on another backend than TensorFlow.
         TypeError: for a model that has no answer for a recording.
     """
     path = Path(path)
@@ -55,17 +82,40 @@ def export_saved_model(
         )
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another place for the SavedModel, or remove it")
+    from tfwav2vec2.backbone.lengths import shortest_clip
     from tfwav2vec2.serving.endpoints import endpoints
+    from tfwav2vec2.serving.warmup import warmup_requests, write_warmup
 
-    offered = endpoints(model, processor)
+    served = ServedModel.of(path, name)
+    batching = batching or BatchingOptions()
+    server_batching = batching if model.padding_is_neutral() and not in_graph_batching else None
+    plain = endpoints(model, processor)
+    offered = endpoints(model, processor, batching=batching) if in_graph_batching else plain
     rate = getattr(processor, "feature_extractor", processor).sampling_rate
     with _folder(path) as temporary:
         archive = keras.export.ExportArchive()
-        archive.track(model)
-        for name, endpoint in offered.items():
-            archive.add_endpoint(name, endpoint.function, input_signature=list(endpoint.signature))
+        for signature, endpoint in offered.items():
+            archive.add_endpoint(signature, endpoint.function, input_signature=list(endpoint.signature))
+        # Keras finds the variables that signatures read themselves, but none behind the queue of requests. Tracking the
+        # model would find them too, and write each of them twice.
+        archive.add_variable_collection("weights", [variable.value for variable in model.weights])
         archive.write_out(str(temporary), verbose=False)
-        _check(temporary, model, offered, _tried(rate) if clips is None else clips)
+        _check(temporary, model, plain["serving_default"], _tried(rate) if clips is None else clips)
+        signatures = signatures_of(temporary)
+        requests = warmup_requests(
+            {name: takes for name, (takes, _) in signatures.items()}, rate, shortest_clip(model.config)
+        )
+        _answers(temporary, requests)
+        extra = temporary / EXTRA
+        extra.mkdir()
+        write_warmup(extra, served.name, requests)
+        texts = server_files(
+            served, signatures, rate=rate, server_batching=server_batching, graph_batches=in_graph_batching
+        )
+        for file, text in texts.items():
+            (extra / file).write_text(text, encoding="utf-8")
+        for file, content in bundle_files(model, processor, {}).items():
+            (extra / file).write_bytes(content)
     return path
 
 
@@ -82,19 +132,9 @@ def run_saved_model(
     Raises:
         ValueError: where there is no such signature.
     """
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
-    with tf.Graph().as_default(), v1.Session() as session:
-        signatures = v1.saved_model.load(session, ["serve"], str(path)).signature_def
-        if signature not in signatures:
-            raise ValueError(f"{path} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
-        found = signatures[signature]
-        outputs = {name: info.name for name, info in found.outputs.items()}
-        return [
-            session.run(outputs, {found.inputs[name].name: value for name, value in each.items()})
-            for each in inputs
-        ]
+    with _session(path) as named:
+        run = named(signature)
+        return [run(each) for each in inputs]
 
 
 def signatures_of(path: str | Path) -> dict[str, tuple[list[str], list[str]]]:
@@ -107,6 +147,29 @@ def signatures_of(path: str | Path) -> dict[str, tuple[list[str], list[str]]]:
         for name, found in sorted(content.meta_graphs[0].signature_def.items())
         if not name.startswith("__")
     }
+
+
+@contextmanager
+def _session(path: str | Path) -> Iterator[Callable[[str], Callable[[Mapping[str, np.ndarray]], Any]]]:
+    """A SavedModel in a TensorFlow session: from a signature's name to a function of its inputs."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        signatures = v1.saved_model.load(session, ["serve"], str(path)).signature_def
+
+        def named(signature: str) -> Callable[[Mapping[str, np.ndarray]], Any]:
+            if signature not in signatures:
+                raise ValueError(
+                    f"{path} has no signature {signature!r}; it has {', '.join(sorted(signatures))}"
+                )
+            found = signatures[signature]
+            outputs = {name: info.name for name, info in found.outputs.items()}
+            return lambda inputs: session.run(
+                outputs, {found.inputs[name].name: value for name, value in inputs.items()}
+            )
+
+        yield named
 
 
 @contextmanager
@@ -126,7 +189,7 @@ def _tried(rate: int) -> list[np.ndarray]:
     return [rng.normal(0.0, 0.1, round(seconds * rate)).astype("float32") for seconds in _TRIED_SECONDS]
 
 
-def _check(folder: Path, model: Any, offered: Mapping[str, Any], clips: Sequence[np.ndarray]) -> None:
+def _check(folder: Path, model: Any, endpoint: Any, clips: Sequence[np.ndarray]) -> None:
     """Compare an export with the model it was made of, on a batch of clips with noise behind the shorter ones."""
     import tensorflow as tf
 
@@ -137,17 +200,36 @@ def _check(folder: Path, model: Any, offered: Mapping[str, Any], clips: Sequence
     inputs = {"waveform": waveform, "lengths": lengths}
     (found,) = run_saved_model(folder, "serving_default", [inputs])
     # By the graph too: a call outside one goes through a compiled program, whose sums have another order.
-    expected = tf.function(offered["serving_default"].function, autograph=False)(
-        tf.constant(waveform), tf.constant(lengths)
-    )
+    expected = tf.function(endpoint.function, autograph=False)(tf.constant(waveform), tf.constant(lengths))
     half = keras.backend.standardize_dtype(model.compute_dtype) != "float32"
     allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
     for name, value in expected.items():
         value = tf.cast(value, tf.float32).numpy()
-        difference = float(np.max(np.abs(found[name].astype(np.float32) - value), initial=0.0))
+        differences = np.abs(found[name].astype(np.float32) - value)
+        if value.ndim == 3:
+            # What stands in frames behind a row's own is nobody's answer.
+            valid = np.arange(value.shape[1]) < expected["frame_lengths"].numpy()[:, None]
+            differences = np.where(valid[..., None], differences, 0.0)
+        difference = float(np.max(differences, initial=0.0))
         scale = max(1.0, float(np.max(np.abs(value), initial=0.0)))
         if not difference <= allowed * scale:
             raise ValueError(
                 f"The SavedModel's {name} differs from the model's by {difference:.1e}, where {allowed * scale:.1e} is "
                 "allowed; nothing was written. Please report this"
             )
+
+
+def _answers(folder: Path, requests: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Ask each signature what the server will ask when it loads the model: it gives up where one fails."""
+    import tensorflow as tf
+
+    with _session(folder) as named:
+        for signature, inputs in requests.items():
+            try:
+                named(signature)(inputs)
+            except tf.errors.OpError as error:
+                message = " ".join(error.message.split())
+                raise ValueError(
+                    f"The SavedModel's {signature} does not answer a second of noise ({message}); nothing was written. "
+                    "Please report this"
+                ) from error
