@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PARITY := .venv-parity
 TRANSFORMERS5 := .venv-transformers5
+LITERT := .venv-litert
 PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -32,6 +33,13 @@ $(TRANSFORMERS5)/.ready: requirements/transformers5.txt
 	$(TRANSFORMERS5)/bin/python -m pip install --quiet --requirement requirements/transformers5.txt
 	@touch $@
 
+# No TensorFlow and no Keras: what a small machine needs for a .tflite file, and the package as it is installed there.
+$(LITERT)/.ready: pyproject.toml setup.cfg requirements/litert.txt $(shell find tfwav2vec2 -name "*.py")
+	$(PYTHON) -m venv $(LITERT)
+	$(LITERT)/bin/python -m pip install --quiet --requirement requirements/litert.txt
+	$(LITERT)/bin/python -m pip install --quiet --no-deps .
+	@touch $@
+
 demo: $(VENV)/.ready  ## Transcribe spoken digits with the embedded model
 	$(PY) -m demo.run
 
@@ -39,8 +47,8 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-test: $(VENV)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
-	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity
+test: $(VENV)/.ready $(LITERT)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
+	TFWAV2VEC2_LITERT_PYTHON=$(CURDIR)/$(LITERT)/bin/python KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training/test_ctc_loss*.py
 
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
@@ -74,6 +82,9 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.open_model
 	$(PARITY)/bin/python -m benchmarks.convert
 	$(PARITY)/bin/python -m benchmarks.training_step
+	$(PARITY)/bin/python -m pip install --quiet --requirement requirements/benchmarks.txt
+	$(PARITY)/bin/python -m benchmarks.litert
+	$(PARITY)/bin/python -m benchmarks.litert_cold_start
 
 clean:  ## Remove the environments
-	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5)
+	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5) $(LITERT)

@@ -91,8 +91,8 @@ class _Grpc:
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:
             raise ImportError(
-                "Asking a server over gRPC needs its messages: pip install --no-deps tensorflow-serving-api; or give its "
-                "REST address, http://HOST:8501/v1/models/NAME"
+                "Asking a server over gRPC needs its messages: pip install 'tfwav2vec2[serving]'; or give its REST address, "
+                "http://HOST:8501/v1/models/NAME"
             ) from error
         self._grpc, self._request = grpc, predict_pb2.PredictRequest
         self._target, self._model, self._timeout = target, model, timeout
