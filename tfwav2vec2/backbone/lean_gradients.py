@@ -72,10 +72,9 @@ def normalise(x: Any, gamma: Any, beta: Any, *, axis: int, epsilon: float, weigh
         return ops.sum(counted, axis=axis, keepdims=True) / count
 
     def forward(x: Any, gamma: Any, beta: Any) -> tuple[Any, Callable[[Any], Any]]:
-        centred = ops.cast(x, "float32")
-        mean = mean_of(centred)
-        centred = centred - mean
-        scale = ops.rsqrt(mean_of(ops.square(centred)) + epsilon)
+        single = ops.cast(x, "float32")
+        mean = mean_of(single)
+        scale = ops.rsqrt(mean_of(_squared_difference(single, mean)) + epsilon)
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
             upstream = ops.cast(upstream, "float32")
@@ -89,6 +88,15 @@ def normalise(x: Any, gamma: Any, beta: Any, *, axis: int, epsilon: float, weigh
             of_x = scale * (inner - (common if weight is None else common * weight))
             return ops.cast(of_x, dtype), ops.sum(product, axis=(0, 1)), ops.sum(upstream, axis=(0, 1))
 
-        return ops.cast(centred * scale * gamma + beta, dtype), gradient
+        # Only now, so that the squares and the differences are never in memory together.
+        return ops.cast((single - mean) * scale * gamma + beta, dtype), gradient
 
     return lean(forward)(x, ops.cast(gamma, "float32"), ops.cast(beta, "float32"))
+
+
+def _squared_difference(x: Any, mean: Any) -> Any:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.math.squared_difference(x, mean)
+    return ops.square(x - mean)
