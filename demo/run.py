@@ -1,7 +1,8 @@
 """Transcribe spoken digits with the embedded model and count the errors: ``python -m demo.run``.
 
 First the sample clips beside this file, then, where the recordings of the Free Spoken Digit Dataset lie in
-``../shared/data``, strings joined from clips that the model was not trained on.
+``../shared/data``, strings joined from clips that the model was not trained on. At the end the model is exported for TensorFlow
+Serving and for LiteRT, and both read the sample clips.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from demo.exports import show_exports
 from recipes.spoken_digits.word_errors import WordErrors, word_errors
 from tfwav2vec2.cli.quiet import import_models
 
@@ -68,11 +70,12 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"Error: {error}")
     show(transcriber, "Sample clips, spoken by eSpeak NG (demo/clips)", sample_clips())
-    if not (RECORDINGS / "fsdd").is_dir():
+    if (RECORDINGS / "fsdd").is_dir():
+        for title, strings in real_strings():
+            show(transcriber, title, strings)
+    else:
         print(f"\nReal recordings: skipped, {RECORDINGS / 'fsdd'} is not there")
-        return
-    for title, strings in real_strings():
-        show(transcriber, title, strings)
+    show_exports(transcriber, [path for path, _ in sample_clips()])
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ _HOMES = {
     "convert": "weights.conversion",
     # programs for other machines
     "export_saved_model": "serving.saved_model",
+    "export_litert": "serving.litert",
+    "open_engine": "serving.engines",
     # doors by task
     "AutoConfig": "auto",
     "AutoFeatureExtractor": "auto",
@@ -91,6 +93,7 @@ _HOMES = {
     "AutoModelForPreTraining": "auto",
     # sound files to text
     "Transcriber": "transcription.transcriber",
+    "EngineTranscriber": "transcription.engine_transcriber",
 }
 
 # The reference has every model up to three times, as Wav2Vec2..., TFWav2Vec2... and FlaxWav2Vec2...; here they are one

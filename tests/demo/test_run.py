@@ -32,6 +32,11 @@ def test_the_demo_shows_what_was_said_and_counts_the_errors(stand_in, tmp_path, 
     assert out.count("<- differs") == len(make_clips.SENTENCES)  # random weights know no digit
     assert f"of {sum(len(text.split()) for _, _, text in make_clips.SENTENCES)} digits)" in out
     assert f"skipped, {tmp_path / 'fsdd'} is not there" in out
+    # Random weights that agree: what is exported computes what the model does.
+    heard = [line.split()[1:-4] for line in out.splitlines() if line.startswith(("  SavedModel", "  LiteRT"))]
+    assert len(heard) == 2
+    assert heard[0] == heard[1]
+    assert out.endswith("all engines give the same text\n")
 
 
 def test_real_recordings_are_joined_where_they_are(shared_data, monkeypatch):
@@ -51,3 +56,25 @@ def test_without_the_model_the_demo_says_what_to_do(monkeypatch):
     monkeypatch.setattr("tfwav2vec2.embedded.embedded_model", missing)
     with pytest.raises(SystemExit, match="Error: no such model: install it again"):
         run.main()
+
+
+def test_an_engine_that_hears_something_else_stops_the_demo(stand_in, monkeypatch):
+    from demo import exports
+    from tfwav2vec2 import Transcriber
+
+    class Deaf(exports.Engine):
+        name = "deaf"
+
+        def texts(self, waveform, lengths):
+            return [""] * len(waveform)
+
+        def _run(self, waveform, lengths):
+            return {}
+
+    monkeypatch.setattr(exports, "open_engine", lambda _: Deaf())
+    monkeypatch.setattr("tfwav2vec2.serving.saved_model.export_saved_model", lambda *_: None)
+    monkeypatch.setattr("tfwav2vec2.serving.litert.export_litert", lambda *_: None)
+    monkeypatch.setattr(exports, "_megabytes", lambda _: 0.0)
+    clips = [path for path, _ in run.sample_clips()]
+    with pytest.raises(SystemExit, match="SavedModel, LiteRT hears something else than the model"):
+        exports.show_exports(Transcriber.from_pretrained(), clips)
