@@ -45,7 +45,7 @@ def cleaned(*outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) == 4
+    assert len(NOTEBOOKS) == 5
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -76,7 +76,14 @@ def test_what_does_not_belong_there_is_named(output: dict[str, Any], problem: st
 
 
 @pytest.mark.parametrize(
-    "text", ["23/23 - loss: 0.1", "see https://example.org/a/b", "../shared/data", "yes/no/yes"]
+    "text",
+    [
+        "23/23 - loss: 0.1",
+        "see https://example.org/a/b",
+        "../shared/data",
+        "yes/no/yes",
+        "--model_config_file=/models/digits/1/models.config",
+    ],
 )
 def test_fractions_addresses_and_relative_paths_stay(text: str) -> None:
     notebook = cleaned(stream(text), result(text_plain=text, image_png="iVBORw0KGgo="))
@@ -88,6 +95,7 @@ def test_times_and_the_runtimes_notes_are_taken_out() -> None:
     notebook = cleaned(
         stream("Epoch 1/2\n23/23 - 8s - 355ms/step - cer: 0.5 - loss: 2.0\n4/4 - 12s - 3s/step - wer: 1.0\n"),
         stream("I0000 00:00:1795444108.68 27571 port.cc:153] oneDNN custom operations are on.\n", "stderr"),
+        stream("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n", "stderr"),
     )
     assert notebook["cells"][1]["outputs"] == [
         stream("Epoch 1/2\n23/23 - cer: 0.5 - loss: 2.0\n4/4 - wer: 1.0\n")

@@ -19,9 +19,11 @@ from tfwav2vec2 import Transcriber, Wav2Vec2FeatureExtractor
 from tfwav2vec2.serving import saved_model
 from tfwav2vec2.serving.saved_model import export_saved_model, run_saved_model
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"
-)
+pytestmark = [
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"),
+    # One worker has what they share.
+    pytest.mark.xdist_group("saved_model"),
+]
 
 LENGTHS = np.array([9_000, 4_321, 7_000], np.int32)
 
@@ -117,7 +119,7 @@ def test_impossible_lengths_are_refused(exported: Path, lengths: list[int], mess
 
 def test_an_unknown_signature_is_named(exported: Path) -> None:
     with pytest.raises(ValueError, match="no signature 'sing'; it has "):
-        run_saved_model(exported, "sing", [])
+        run_saved_model(exported, "sing", [{}])
 
 
 def run(command: list[str], **options: Any) -> str:

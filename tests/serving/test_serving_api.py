@@ -40,9 +40,11 @@ from tfwav2vec2.serving import saved_model, warmup
 from tfwav2vec2.serving.model_server import ServedModel, server_files
 from tfwav2vec2.serving.saved_model import export_saved_model, run_saved_model, signatures_of
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"
-)
+pytestmark = [
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"),
+    # One worker has what they share.
+    pytest.mark.xdist_group("served_ctc"),
+]
 
 NAME = "served"
 RATE = 16_000
@@ -452,6 +454,9 @@ def test_a_model_that_padding_changes_is_not_batched(tmp_path: Path) -> None:
         "tf_serving_warmup_requests",
         "models.config",
         "SERVING.md",
+        "config.json",
+        "preprocessor_config.json",
+        "export.json",
     }
     text = (extra / "SERVING.md").read_text()
     assert "must not put requests together" in text

@@ -277,19 +277,16 @@ class SavedModelEngine(Engine):
         self.sampling_rate = getattr(bundle.processor, "feature_extractor", bundle.processor).sampling_rate
         import tensorflow as tf
 
-        self._errors = tf.errors
-        v1 = tf.compat.v1
-        self._session = v1.Session(graph=tf.Graph())
+        from tfwav2vec2.serving.session import SavedModelSession
+
+        self._refusal = tf.errors.InvalidArgumentError
         try:
-            with self._session.graph.as_default():
-                loaded = v1.saved_model.load(self._session, ["serve"], str(path))
+            self._session = SavedModelSession(path)
         except (tf.errors.OpError, RuntimeError, OSError, ValueError) as error:
-            self._session.close()
             raise OSError(
                 f"The SavedModel {path} cannot be loaded ({first_line(error)}); export it again"
             ) from error
-        self._signatures = loaded.signature_def
-        if set(getattr(self._signatures.get("serving_default"), "inputs", ())) != {"waveform", "lengths"}:
+        if self._session.inputs_of("serving_default") != {"waveform", "lengths"}:
             self._session.close()
             raise ValueError(
                 f"{path} has no signature serving_default of waveform and lengths: it was not written by this version of the "
@@ -298,7 +295,7 @@ class SavedModelEngine(Engine):
 
     def texts(self, waveform: np.ndarray, lengths: Sequence[int] | np.ndarray) -> list[str | None]:
         """As :meth:`Engine.texts`."""
-        if "transcribe" not in self._signatures:
+        if "transcribe" not in self._session.signatures:
             raise ValueError(f"{self.name} gives no text; transcribe with a model for CTC")
         return texts_of(self._call("transcribe", *self._checked(waveform, lengths)))
 
@@ -306,14 +303,9 @@ class SavedModelEngine(Engine):
         return self._call("serving_default", waveform, lengths)
 
     def _call(self, name: str, waveform: np.ndarray, lengths: np.ndarray) -> Arrays:
-        signature = self._signatures[name]
-        outputs = {output: info.name for output, info in signature.outputs.items()}
-        inputs = {"waveform": waveform, "lengths": lengths}
         try:
-            return self._session.run(
-                outputs, {signature.inputs[name].name: value for name, value in inputs.items()}
-            )
-        except self._errors.InvalidArgumentError as error:
+            return self._session.run(name, {"waveform": waveform, "lengths": lengths})
+        except self._refusal as error:
             raise ValueError(f"{self.name} refuses the recording: {first_line(error)}") from error
 
     def close(self) -> None:

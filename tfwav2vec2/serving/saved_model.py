@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from tfwav2vec2.serving.batching_options import BatchingOptions
 from tfwav2vec2.serving.bundle import bundle_files
 from tfwav2vec2.serving.model_server import EXTRA, ServedModel, server_files
+from tfwav2vec2.serving.session import SavedModelSession
 
 # An exported model may differ from the Keras model by so much of the largest answer: float32, in another order.
 LARGEST_DIFFERENCE = 1e-5
@@ -132,9 +133,8 @@ def run_saved_model(
     Raises:
         ValueError: where there is no such signature.
     """
-    with _session(path) as named:
-        run = named(signature)
-        return [run(each) for each in inputs]
+    with SavedModelSession(path) as session:
+        return [session.run(signature, each) for each in inputs]
 
 
 def signatures_of(path: str | Path) -> dict[str, tuple[list[str], list[str]]]:
@@ -147,29 +147,6 @@ def signatures_of(path: str | Path) -> dict[str, tuple[list[str], list[str]]]:
         for name, found in sorted(content.meta_graphs[0].signature_def.items())
         if not name.startswith("__")
     }
-
-
-@contextmanager
-def _session(path: str | Path) -> Iterator[Callable[[str], Callable[[Mapping[str, np.ndarray]], Any]]]:
-    """A SavedModel in a TensorFlow session: from a signature's name to a function of its inputs."""
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
-    with tf.Graph().as_default(), v1.Session() as session:
-        signatures = v1.saved_model.load(session, ["serve"], str(path)).signature_def
-
-        def named(signature: str) -> Callable[[Mapping[str, np.ndarray]], Any]:
-            if signature not in signatures:
-                raise ValueError(
-                    f"{path} has no signature {signature!r}; it has {', '.join(sorted(signatures))}"
-                )
-            found = signatures[signature]
-            outputs = {name: info.name for name, info in found.outputs.items()}
-            return lambda inputs: session.run(
-                outputs, {found.inputs[name].name: value for name, value in inputs.items()}
-            )
-
-        yield named
 
 
 @contextmanager
@@ -223,10 +200,10 @@ def _answers(folder: Path, requests: Mapping[str, Mapping[str, np.ndarray]]) -> 
     """Ask each signature what the server will ask when it loads the model: it gives up where one fails."""
     import tensorflow as tf
 
-    with _session(folder) as named:
+    with SavedModelSession(folder) as session:
         for signature, inputs in requests.items():
             try:
-                named(signature)(inputs)
+                session.run(signature, inputs)
             except tf.errors.OpError as error:
                 message = " ".join(error.message.split())
                 raise ValueError(
