@@ -47,8 +47,11 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+# The tests of exports share what each file exports, so that a file stays on one worker.
 test: $(VENV)/.ready $(LITERT)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
-	TFWAV2VEC2_LITERT_PYTHON=$(CURDIR)/$(LITERT)/bin/python KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --dist loadgroup -m "not slow" --ignore=tests/parity
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity --ignore=tests/serving
+	TFWAV2VEC2_LITERT_PYTHON=$(CURDIR)/$(LITERT)/bin/python KERAS_BACKEND=tensorflow \
+	  $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m "not slow" tests/serving
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training/test_ctc_loss*.py
 
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)

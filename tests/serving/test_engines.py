@@ -33,11 +33,9 @@ from tfwav2vec2.serving.engines import (
 from tfwav2vec2.serving.litert import export_litert
 from tfwav2vec2.serving.server_engine import ServerEngine
 
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports are made on TensorFlow"),
-    # One worker has what they share.
-    pytest.mark.xdist_group("served_ctc"),
-]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="exports are made on TensorFlow"
+)
 
 LENGTHS = [1200, 811, 1000]
 KINDS = ("keras", "savedmodel", "litert", "rest", "grpc")

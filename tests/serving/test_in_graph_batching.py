@@ -26,11 +26,9 @@ from tfwav2vec2.serving.saved_model import (
     export_saved_model,
 )
 
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"),
-    # One worker has what they share.
-    pytest.mark.xdist_group("served_ctc"),
-]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"
+)
 
 # A call waits so long for others that those which start together do meet.
 OPTIONS = BatchingOptions(max_batch_size=4, batch_timeout_micros=200_000)

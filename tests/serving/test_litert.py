@@ -19,13 +19,9 @@ from tfwav2vec2.serving.engines import KerasEngine, LiteRTEngine, import_litert
 from tfwav2vec2.serving.litert import export_litert
 from tfwav2vec2.serving.litert_graph import check_builtin
 
-pytestmark = [
-    pytest.mark.skipif(
-        keras.backend.backend() != "tensorflow", reason="LiteRT files are made by TensorFlow's converter"
-    ),
-    # One worker has what they share.
-    pytest.mark.xdist_group("litert"),
-]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="LiteRT files are made by TensorFlow's converter"
+)
 
 LENGTHS = np.array([9_000, 4_321, 7_000], np.int32)
 FIXED = 9_000

@@ -19,11 +19,9 @@ from tfwav2vec2 import Transcriber, Wav2Vec2FeatureExtractor
 from tfwav2vec2.serving import saved_model
 from tfwav2vec2.serving.saved_model import export_saved_model, run_saved_model
 
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"),
-    # One worker has what they share.
-    pytest.mark.xdist_group("saved_model"),
-]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"
+)
 
 LENGTHS = np.array([9_000, 4_321, 7_000], np.int32)
 

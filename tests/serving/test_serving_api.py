@@ -40,11 +40,9 @@ from tfwav2vec2.serving import saved_model, warmup
 from tfwav2vec2.serving.model_server import ServedModel, server_files
 from tfwav2vec2.serving.saved_model import export_saved_model, run_saved_model, signatures_of
 
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"),
-    # One worker has what they share.
-    pytest.mark.xdist_group("served_ctc"),
-]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"
+)
 
 NAME = "served"
 RATE = 16_000
