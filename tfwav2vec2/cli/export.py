@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tfwav2vec2.serving.litert import LiteRTExport
 
 FORMATS = ("savedmodel", "litert")
-# What only a .tflite file has.
+# What only one of the formats has.
+SAVED_MODEL_OPTIONS = ("name", "in_graph_batching")
 LITERT_OPTIONS = ("precision", "seconds", "clips", "for_gpu", "least_agreement", "most_words_changed")
 
 
@@ -31,6 +32,14 @@ Examples:
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Choice(FORMATS), default="savedmodel", show_default=True)
 @click.option("--revision", metavar="NAME", help="A branch, tag or commit of MODEL on the hub.")
+@click.option(
+    "--name", help="savedmodel: what the server calls the model; by default the name of its folder."
+)
+@click.option(
+    "--in-graph-batching",
+    is_flag=True,
+    help="savedmodel: put concurrent requests together inside the graph, in whatever server it runs.",
+)
 @click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
@@ -82,26 +91,31 @@ def export(
 
     What was written is run and compared with the model before it appears.
     """
-    given = [name for name in LITERT_OPTIONS if context.get_parameter_source(name).name != "DEFAULT"]
-    if to != "litert" and given:
-        raise click.UsageError(f"--{given[0].replace('_', '-')} goes with --to litert alone")
+    own = {"savedmodel": SAVED_MODEL_OPTIONS, "litert": LITERT_OPTIONS}
+    for other in set(FORMATS) - {to}:
+        for name in own[other]:
+            if context.get_parameter_source(name).name != "DEFAULT":
+                raise click.UsageError(f"--{name.replace('_', '-')} goes with --to {other} alone")
+    chosen = {name: options[name] for name in own[to]}
     try:
         import_models()
         opened = _opened(model, {} if revision is None else {"revision": revision})
         if to == "litert":
-            _export_litert(*opened, destination, **options)
+            _export_litert(*opened, destination, **chosen)
         else:
-            _export_saved_model(*opened, destination)
+            _export_saved_model(*opened, destination, **chosen)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise click.ClickException(" ".join(str(error).split("\n"))) from error
 
 
-def _export_saved_model(model: Any, processor: Any, destination: Path) -> None:
+def _export_saved_model(model: Any, processor: Any, destination: Path, **options: Any) -> None:
+    from tfwav2vec2.serving.model_server import EXTRA, INSTRUCTIONS
     from tfwav2vec2.serving.saved_model import export_saved_model, signatures_of
 
-    path = export_saved_model(model, processor, destination)
+    path = export_saved_model(model, processor, destination, **options)
     for name, (inputs, outputs) in signatures_of(path).items():
         click.echo(f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}")
+    click.echo(f"How to serve it: {path / EXTRA / INSTRUCTIONS}")
 
 
 def _export_litert(
