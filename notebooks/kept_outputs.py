@@ -14,15 +14,16 @@ Notebook = Mapping[str, Any]
 _DIGEST = "outputs_of"
 _KINDS = ("text/plain", "image/png")
 
-# What TensorFlow's C++ code notes before it reads TF_CPP_MIN_LOG_LEVEL, past Python's sys.stderr.
+# What TensorFlow's C++ code notes before it reads TF_CPP_MIN_LOG_LEVEL, and LiteRT's always, past Python's sys.stderr.
 _RUNTIME_NOTE = re.compile(
-    r"(WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:|[IWE]0000 )"
+    r"(WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:|[IWE]0000 |INFO: Created TensorFlow Lite )"
 )
 # How long an epoch and its steps took, as Keras writes it: "23/23 - 8s - 355ms/step - loss: ...".
 _KERAS_TIMES = re.compile(r" - \d+m?s(?: - \d+m?s/(?:step|epoch))?(?= - |$)", re.MULTILINE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-# Two components make a path; a fraction (8/9) and the end of an address (https://a.org/b/c) are none.
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])/[\w.~+-]+/[\w.~+-]+|(?<!\w)[A-Za-z]:\\\w+")
+# Two components make a path; a fraction (8/9) and the end of an address (https://a.org/b/c) are none. What is below /models is
+# in the container of TensorFlow Serving.
+_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])(?!/models/)/[\w.~+-]+/[\w.~+-]+|(?<!\w)[A-Za-z]:\\\w+")
 
 
 def clean(notebook: Any) -> None:

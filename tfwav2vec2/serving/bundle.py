@@ -1,8 +1,8 @@
 """What an exported program is accompanied by: the model's configuration and its processor's files.
 
 A SavedModel holds them in ``assets.extra``; a ``.tflite`` file as a ZIP archive at its end, where LiteRT keeps associated
-files: the runtime does not read them, while ``unzip`` and Android's ``ZipFile`` do. Neither TensorFlow nor Keras is needed
-to read them.
+files: the runtime does not read them, and ``unzip`` does (Android's ``ZipFile`` may not: see ``docs/android.md``). Neither
+TensorFlow nor Keras is needed to read them.
 """
 
 from __future__ import annotations
