@@ -69,7 +69,11 @@ def read_folder(folder: str | Path) -> Bundle:
         )
     kind = Wav2Vec2Processor if (folder / "vocab.json").is_file() else Wav2Vec2FeatureExtractor
     about = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
-    return Bundle(Wav2Vec2Config.from_pretrained(folder), kind.from_pretrained(folder), about)
+    try:
+        return Bundle(Wav2Vec2Config.from_pretrained(folder), kind.from_pretrained(folder), about)
+    except TypeError as error:
+        # In a file, a value of the wrong type is a wrong value.
+        raise ValueError(str(error)) from error
 
 
 def read_archive(path: str | Path) -> Bundle:
@@ -102,7 +106,8 @@ def read_archive(path: str | Path) -> Bundle:
         try:
             return read_folder(folder)
         except (OSError, ValueError) as error:
-            raise type(error)(str(error).replace(folder, str(path))) from error
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(str(error).replace(folder, str(path))) from error
 
 
 def append_archive(path: str | Path, files: Mapping[str, bytes]) -> None:
