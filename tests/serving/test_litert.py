@@ -189,6 +189,14 @@ def test_a_file_for_gpus_hears_all_of_its_buffer(tmp_path: Path) -> None:
         engine(np.zeros((1, 1201)), [1201])
 
 
+def test_a_model_of_mixed_precision_becomes_float32(tmp_path: Path) -> None:
+    model, extractor = tiny("TFWav2Vec2Model", dtype="mixed_float16"), Wav2Vec2FeatureExtractor()
+    clip = waveforms(0.0)[:1, :1200]
+    found = LiteRTEngine(export_litert(model, extractor, tmp_path / "model.tflite").path)(clip, [1200])
+    single = KerasEngine(tiny("TFWav2Vec2Model"), extractor)(clip, [1200])
+    np.testing.assert_allclose(found["last_hidden_state"], single["last_hidden_state"], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     [

@@ -1,1 +1,1 @@
-"""Models that run without this package: TensorFlow's SavedModels, with all processing inside."""
+"""Programs made of models, for TensorFlow Serving and LiteRT, and one way to run them."""

@@ -97,10 +97,9 @@ def export_litert(
     path = Path(path)
     _check_request(model, path, precision, lengths, clips, least_agreement, for_gpu)
     import_litert()
-    from tfwav2vec2.serving.litert_graph import check_builtin, convert, with_tanh_gelu
+    from tfwav2vec2.serving.litert_graph import check_builtin, convert, variant
 
-    if for_gpu:
-        model = with_tanh_gelu(model)
+    model = variant(model, for_gpu)
     float32 = content = convert(model, processor, lengths, for_gpu)
     check_builtin(float32)
     rate = getattr(processor, "feature_extractor", processor).sampling_rate

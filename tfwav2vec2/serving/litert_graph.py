@@ -44,19 +44,22 @@ def convert(model: Any, processor: Any, lengths: Sequence[int], for_gpu: bool) -
             ) from error
 
 
-def with_tanh_gelu(model: Any) -> Any:
-    """The same model with the tanh approximation of GELU in place of GELU; the same object where there is none."""
+def variant(model: Any, for_gpu: bool) -> Any:
+    """The model as it is converted: in float32, and for GPUs with the tanh approximation of GELU in place of GELU.
+
+    The same object, where it is so already.
+    """
     config = model.config
     changes = {
         name: _TANH_GELU
         for name in ("hidden_act", "feat_extract_activation")
-        if getattr(config, name) in _GELUS
+        if for_gpu and getattr(config, name) in _GELUS
     }
-    if not changes:
+    if not changes and keras.backend.standardize_dtype(model.compute_dtype) == "float32":
         return model
-    variant = type(model)(type(config).from_dict(config.to_dict() | changes))
-    variant.set_weights(model.get_weights())
-    return variant
+    changed = type(model)(type(config).from_dict(config.to_dict() | changes), dtype="float32")
+    changed.set_weights(model.get_weights())
+    return changed
 
 
 def _signatures(lengths: Sequence[int], for_gpu: bool) -> dict[str, tuple[tf.TensorSpec, ...]]:

@@ -101,9 +101,9 @@ def agreement(expected: Arrays, found: Arrays) -> float:
 
 
 def _integers(content: bytes, operators: Mapping[str, str]) -> bytes:
+    recipe = _recipe()
     from ai_edge_quantizer.qtyping import TFLOperationName
 
-    recipe = _recipe()
     _narrow(recipe, [operator for operator in _WEIGHTED if operators.get(operator) != _EVERYWHERE])
     for operator, names in operators.items():
         recipe.add_dynamic_config(regex=names, operation_name=TFLOperationName(operator), num_bits=8)
