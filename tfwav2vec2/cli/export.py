@@ -9,7 +9,7 @@ import click
 
 from tfwav2vec2.cli.quiet import import_models, quiet_imports
 from tfwav2vec2.cli.recordings import find_recordings
-from tfwav2vec2.serving.litert import LEAST_AGREEMENT, MOST_WORDS_CHANGED, Precision
+from tfwav2vec2.serving.precision import LEAST_AGREEMENT, MOST_WORDS_CHANGED, Precision
 
 if TYPE_CHECKING:
     from tfwav2vec2.serving.litert import LiteRTExport

@@ -6,13 +6,15 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tfwav2vec2.cli.quiet import import_models, quiet_imports
 from tfwav2vec2.cli.recordings import Recording, find_recordings, output_paths
-from tfwav2vec2.serving.engines import is_engine, open_engine
-from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber, Transcript
+
+if TYPE_CHECKING:
+    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber, Transcript
 
 DIGITS_ONLY = (
     "Using the embedded model, which knows strings of English digits only. "
@@ -116,6 +118,8 @@ def _targets(recordings: Iterable[Recording], output: Path | None, layout: str) 
 
 
 def _open(model: str | None, language: str | None, batch_size: int) -> EngineTranscriber:
+    from tfwav2vec2.serving.engines import is_engine
+
     if model is not None and is_engine(model):
         return _open_engine(model, language, batch_size)
     if model is None and language is not None:
@@ -135,6 +139,9 @@ def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTra
     """What runs an exported model; TensorFlow is imported only for what needs it."""
     if language is not None:
         raise click.UsageError(f"{model} is an exported model, whose language is fixed: leave --language out")
+    from tfwav2vec2.serving.engines import open_engine
+    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
+
     try:
         with quiet_imports():
             engine = open_engine(model)

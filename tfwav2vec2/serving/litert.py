@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.serving.bundle import append_archive, bundle_files
 from tfwav2vec2.serving.engines import KerasEngine, LiteRTEngine, import_litert
+from tfwav2vec2.serving.precision import LEAST_AGREEMENT, MOST_WORDS_CHANGED, Precision
 from tfwav2vec2.serving.quantization import in_half_precision, in_integers
 from tfwav2vec2.weights.files import write_atomically
-
-Precision = Literal["float32", "float16", "int8"]
 
 # How far an answer may be from the model's, as a share of the largest: the runtime sums in another order, a 16-bit float
 # keeps 11 bits of each weight, and the tanh approximation of GELU is off by 5e-4.
 LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 2e-2}
-LEAST_AGREEMENT, MOST_WORDS_CHANGED = 0.98, 0.05
 
 # Lengths in seconds of the noise that a file is tried with.
 _TRIED_SECONDS = (0.5, 0.9)
