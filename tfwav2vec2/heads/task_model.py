@@ -15,6 +15,7 @@ from tfwav2vec2.backbone.wav2vec2 import TFWav2Vec2Model
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.metrics.task_metric import TaskMetric
 from tfwav2vec2.outputs import ModelOutput, Wav2Vec2BaseModelOutput
+from tfwav2vec2.training.one_pass_adam import update_in_one_pass
 from tfwav2vec2.training.replicas import SharedTraining, share_of_loss
 from tfwav2vec2.training.resumable_fit import ResumableFit
 
@@ -134,6 +135,7 @@ class TFWav2Vec2TaskModel(ResumableFit, SharedTraining, TFWav2Vec2PreTrainedMode
             jit_compile=jit_compile,
             **kwargs,
         )
+        update_in_one_pass(self.optimizer)
         self._uses_own_loss = loss is None
 
     @property

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from tfwav2vec2.backbone.naming import name_of
+from tfwav2vec2.training.one_pass_adam import fastest_update
 
 if TYPE_CHECKING:
     _Base = keras.optimizers.Optimizer
@@ -148,7 +149,7 @@ class LayerRates(_Base):
         learning_rate = learning_rate * self._rate(variable)
 
         def update() -> None:
-            super(LayerRates, self).update_step(gradient, variable, learning_rate)
+            fastest_update(self, self._plain_class)(gradient, variable, learning_rate)
 
         if not self._first_step(variable):
             return update()
