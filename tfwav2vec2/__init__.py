@@ -94,6 +94,11 @@ _HOMES = {
     # sound files to text
     "Transcriber": "transcription.transcriber",
     "EngineTranscriber": "transcription.engine_transcriber",
+    # sound as it arrives to text
+    "StreamingTranscriber": "transcription.streaming",
+    "StreamingEncoder": "transcription.streaming",
+    "StreamingOptions": "transcription.streaming",
+    "StreamedText": "transcription.streaming",
 }
 
 # The reference has every model up to three times, as Wav2Vec2..., TFWav2Vec2... and FlaxWav2Vec2...; here they are one
