@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recipes.yesno.silence import SilenceAround
 from recipes.yesno.spans import spans, word_times
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 from tfwav2vec2.data.examples import Example
@@ -69,3 +70,33 @@ def test_nearly_all_recordings_fall_into_their_eight_words(shared_data) -> None:
         pytest.skip("the folder of recordings has no yesno")
     cut = {example.id.partition("@")[0] for example in spans(clips) if example.end is not None}
     assert len(cut) >= 0.9 * len(clips)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), samples=st.integers(1, 4000), most=st.floats(0.0, 3.0))
+def test_a_clip_is_whole_in_the_silence_around_it(seed: int, samples: int, most: float) -> None:
+    around = SilenceAround(most)
+    waveform = np.random.default_rng(seed).normal(size=samples).astype("float32")
+    result = around(waveform, np.random.default_rng(seed))
+    assert result.dtype == np.float32
+    assert samples <= len(result) <= around.stretch * samples
+    (begin,) = (
+        start
+        for start in range(len(result) - samples + 1)
+        if np.array_equal(result[start : start + samples], waveform)
+    )
+    outside = np.delete(result, np.s_[begin : begin + samples])
+    if samples < SAMPLE_RATE // 50:  # too short to say how loud its silence is
+        assert not outside.any()
+
+
+def test_silence_is_as_soft_as_the_clips_own() -> None:
+    waveform = clip(3)
+    result = SilenceAround(2.0)(waveform, np.random.default_rng(1))
+    added = len(result) - len(waveform)
+    begin = next(
+        start for start in range(added + 1) if np.array_equal(result[start : start + len(waveform)], waveform)
+    )
+    outside = np.delete(result, np.s_[begin : begin + len(waveform)])
+    assert len(outside) == added > 0
+    assert 0.5e-3 < np.std(outside) < 1.1e-3  # the floor of noise has 1e-3; its quietest 20 ms somewhat less
