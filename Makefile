@@ -4,11 +4,12 @@ VENV := .venv
 PARITY := .venv-parity
 TRANSFORMERS5 := .venv-transformers5
 LITERT := .venv-litert
+LITERTJS := .litertjs
 PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test two-processes notebooks slow slow-on-jax lint parity full benchmarks clean
+.PHONY: help demo test page two-processes notebooks slow soak slow-on-jax lint parity full benchmarks clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +41,11 @@ $(LITERT)/.ready: pyproject.toml setup.cfg requirements/litert.txt $(shell find 
 	$(LITERT)/bin/python -m pip install --quiet --no-deps .
 	@touch $@
 
+# What runs a model inside a browser; the page's tests also want Chromium, which a system's package manager installs.
+$(LITERTJS)/.ready:
+	npm install --silent --no-fund --no-audit --prefix $(LITERTJS) @litertjs/core@2.5.3
+	@touch $@
+
 demo: $(VENV)/.ready  ## Transcribe spoken digits with the embedded model
 	$(PY) -m demo.run
 
@@ -49,10 +55,16 @@ lint: $(VENV)/.ready
 
 # The tests of exports share what each file exports, so that a file stays on one worker.
 test: $(VENV)/.ready $(LITERT)/.ready lint  ## Run the tests on TensorFlow and, in part, on JAX
-	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" --ignore=tests/parity --ignore=tests/serving
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 -m "not slow" \
+	  --ignore=tests/parity --ignore=tests/serving --ignore=tests/web
 	TFWAV2VEC2_LITERT_PYTHON=$(CURDIR)/$(LITERT)/bin/python KERAS_BACKEND=tensorflow \
-	  $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m "not slow" tests/serving
+	  $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m "not slow" tests/serving tests/web \
+	  --ignore=tests/web/test_page.py --ignore=tests/web/test_page_modules.py
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/backbone tests/training/test_ctc_loss*.py
+
+page: $(VENV)/.ready $(LITERTJS)/.ready  ## Speak into the page, on the server and in the browser (wants Chromium and npm)
+	TFWAV2VEC2_LITERTJS=$(CURDIR)/$(LITERTJS)/node_modules KERAS_BACKEND=tensorflow \
+	  $(PY) $(PYTEST) --numprocesses 2 --dist loadfile tests/web/test_page.py tests/web/test_page_modules.py
 
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
 	$(PY) notebooks/execute.py --check
@@ -64,6 +76,9 @@ two-processes: $(VENV)/.ready  ## Train on two devices and in two processes, as 
 slow: $(VENV)/.ready  ## The tests that take long: whole commands, several processes, killed trainings
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m slow --ignore=tests/parity
 
+soak: $(VENV)/.ready  ## Many clients for a minute, and more than the server takes
+	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) -s tests/web/test_soak.py tests/web/test_limits.py
+
 slow-on-jax: $(VENV)/.ready  ## What takes long on JAX, where each model compiles its own programs
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 -m "not slow" tests/heads tests/data tests/metrics tests/training
 	KERAS_BACKEND=jax $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m slow --ignore=tests/parity
@@ -73,7 +88,7 @@ parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference,
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity tests/recipes/test_fsdd.py
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
-full: test slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
+full: test page slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
@@ -90,4 +105,4 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.litert_cold_start
 
 clean:  ## Remove the environments
-	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5) $(LITERT)
+	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5) $(LITERT) $(LITERTJS)

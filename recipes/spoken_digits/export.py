@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tfwav2vec2 import TFWav2Vec2ForCTC, Wav2Vec2Processor
+from tfwav2vec2 import StreamingOptions, TFWav2Vec2ForCTC, Wav2Vec2Processor
 from tfwav2vec2.embedded import embedded_model
 from tfwav2vec2.serving.litert import export_litert
 from tfwav2vec2.serving.saved_model import export_saved_model
@@ -25,7 +25,9 @@ def write_exports(source: Path, folder: Path) -> None:
     shutil.rmtree(folder / SAVED_MODEL, ignore_errors=True)
     (folder / LITERT).unlink(missing_ok=True)
     export_saved_model(model, processor, folder / SAVED_MODEL, name=NAME)
-    export_litert(model, processor, folder / LITERT)
+    # With the signature that a browser runs, so that nobody who opens the page waits for an export.
+    window = StreamingOptions().windows(model.config, processor.feature_extractor.sampling_rate).window
+    export_litert(model, processor, folder / LITERT, lengths=[window])
 
 
 @click.command(epilog="Example:  python -m recipes.spoken_digits.export")
