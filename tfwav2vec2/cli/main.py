@@ -8,11 +8,13 @@ import sys
 import click
 
 from tfwav2vec2 import __version__
+from tfwav2vec2.cli.batch import batch
 from tfwav2vec2.cli.convert import convert
 from tfwav2vec2.cli.evaluate import evaluate
 from tfwav2vec2.cli.export import export
 from tfwav2vec2.cli.finetune import finetune, pretrain
 from tfwav2vec2.cli.info import info
+from tfwav2vec2.cli.serve import serve
 from tfwav2vec2.cli.transcribe import transcribe
 
 # What a shell reports for a program that Ctrl-C ended.
@@ -35,6 +37,8 @@ cli.add_command(export)
 cli.add_command(finetune)
 cli.add_command(pretrain)
 cli.add_command(evaluate)
+cli.add_command(serve)
+cli.add_command(batch)
 
 
 def main() -> None:
