@@ -36,6 +36,14 @@ def test_round_seconds_are_not_padded() -> None:
     ]
 
 
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_buckets_of_another_rate_last_as_long(rate: int) -> None:
+    assert Buckets.at_rate(SAMPLE_RATE) == Buckets()
+    for seconds in (0.3, 1.0, 4.9, 61.0):
+        usual = Buckets().samples_for(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        assert Buckets.at_rate(rate).samples_for(round(seconds * rate)) == pytest.approx(usual * rate, abs=1)
+
+
 @pytest.mark.parametrize("lengths", [(), (0, 5), (5, 5), (7, 3)])
 def test_a_ladder_must_ascend(lengths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="ascending order"):

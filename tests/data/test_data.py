@@ -22,6 +22,7 @@ from tests.data.speech_data import (
     processor,
 )
 from tfwav2vec2.audio.buckets import Buckets
+from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.data.augmentation import AdditiveNoise, Chain, SpeedPerturbation
 from tfwav2vec2.data.examples import Example, from_arrays
 from tfwav2vec2.data.speech_data import SpeechData
@@ -299,6 +300,16 @@ def test_padding_and_shapes_are_reported(caplog):
     )
     assert caplog.records[0].levelno == logging.INFO
     assert f"{100 * data.report.padding:.1f} % of them padding" in str(data.report)
+
+
+def test_a_model_of_another_rate_pads_to_the_same_durations():
+    def durations(rate: int) -> list[float]:
+        clips = [clip(round(seconds * rate)) for seconds in (0.2, 0.45, 0.9, 1.3, 2.0)]
+        extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate)
+        data = SpeechData(from_arrays(clips, None, rate), "pretrain", extractor, config(), batch_size=1)
+        return sorted(samples / rate for _, samples, _ in data.report.shapes)
+
+    assert durations(8000) == durations(RATE) == [0.25, 0.5, 0.9, 1.4, 2.2]
 
 
 def test_clips_that_fill_no_batch_are_reported():

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tests.audio.test_graph_resampling import speechlike
 from tests.data.speech_data import EXTRACTOR, RATE, classify, config, processor
+from tests.data.test_data_iteration import make_model
 from tfwav2vec2.data import graph_audio
 from tfwav2vec2.data.examples import Example
 from tfwav2vec2.data.manifest import read_manifest
@@ -68,6 +69,21 @@ def test_the_graph_makes_the_same_batches(tmp_path):
                 np.testing.assert_allclose(
                     ours[inner], theirs[inner], atol=1e-4 if names[name] == RATE else 1e-2, err_msg=name
                 )
+
+
+@needs_tensorflow_io
+def test_fit_reads_it(tmp_path):
+    examples = []
+    for index in range(4):
+        soundfile.write(tmp_path / f"{index}.flac", speechlike(RATE, 0.3 + 0.1 * index), RATE)
+        examples.append(Example(str(index), tmp_path / f"{index}.flac", ("no", "yes")[index % 2]))
+    data = SpeechData(examples, "classify", EXTRACTOR, config(), batch_size=2)
+    fitted, stepped = make_model(), make_model()
+    fitted.fit(data.as_graph_dataset(), verbose=0)
+    for step in range(data.steps_per_epoch):
+        stepped.train_on_batch(data.batch(0, step))
+    for ours, theirs in zip(fitted.get_weights(), stepped.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 @needs_tensorflow_io

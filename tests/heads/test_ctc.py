@@ -94,19 +94,29 @@ def test_fit_without_labels_says_what_is_missing(tiny_model: MakeModel) -> None:
         model.fit(WAVEFORM, verbose=0)
 
 
+def first_logit(labels, logits):
+    return keras.ops.mean(logits[:, 0, 0]) + 0.0 * keras.ops.sum(keras.ops.cast(labels, logits.dtype))
+
+
 @pytest.mark.parametrize("named", [False, True])
-def test_own_losses_are_respected(tiny_model: MakeModel, named: bool) -> None:
+@pytest.mark.parametrize("in_x", [False, True])
+def test_own_losses_are_respected(tiny_model: MakeModel, named: bool, in_x: bool) -> None:
     model = tiny_model(**STILL)
-
-    def first_logit(labels, logits):
-        return keras.ops.mean(logits[:, 0, 0]) + 0.0 * keras.ops.sum(labels)
-
-    targets = np.zeros((4, 1), "float32")
     model.compile(loss={"logits": first_logit} if named else first_logit)
-    targets = {"logits": targets} if named else targets
     inputs = {"input_values": WAVEFORM, "attention_mask": MASK}
-    value = model.evaluate(inputs, targets, batch_size=4, verbose=0)
+    targets = {"logits": LABELS} if named else LABELS
+    arguments = (inputs | {"labels": LABELS},) if in_x else (inputs, targets)
+    value = model.evaluate(*arguments, batch_size=4, verbose=0)
     assert value == pytest.approx(to_numpy(model(inputs).logits)[:, 0, 0].mean(), rel=1e-4)
+
+
+def test_compiling_again_forgets_what_was_asked_for_before(tiny_model: MakeModel) -> None:
+    model = tiny_model(**STILL)
+    model.compile(loss=first_logit, metrics=[keras.metrics.MeanSquaredError()])
+    model.compile(metrics=None)
+    assert model.evaluate(BATCH, batch_size=4, verbose=0) == pytest.approx(
+        float(model(**BATCH).loss), rel=1e-5
+    )
 
 
 def test_frozen_feature_encoder_does_not_train(tiny_model: MakeModel) -> None:

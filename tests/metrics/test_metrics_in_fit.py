@@ -25,6 +25,7 @@ TENSORFLOW = keras.backend.backend() == "tensorflow"
 DELIMITER = 4
 SMALL = {**STILL, "num_hidden_layers": 1}
 CTC, CLASSIFIER = "TFWav2Vec2ForCTC", "TFWav2Vec2ForSequenceClassification"
+VOICES = "TFWav2Vec2ForXVector"
 NAMES = {
     CTC: ["wer", "cer"],
     CLASSIFIER: ["accuracy"],
@@ -245,19 +246,28 @@ scope = keras.distribution.DataParallel(auto_shard_dataset=False).scope()
 }
 MEASURE = """
 import json
-from tests.metrics.test_metrics_in_fit import CTC, labels_for, make, padded_batch
+from tests.metrics.test_metrics_in_fit import CTC, VOICES, measure
 with scope:
-    model = make(CTC)
-    model.compile()
-    batch = padded_batch() | {"labels": labels_for(CTC, 0)}
-    print(json.dumps(model.evaluate(batch, batch_size=4, verbose=0, return_dict=True)))
+    print(json.dumps([measure(CTC), measure(VOICES)]))
 """
+
+
+def measure(name: str) -> dict[str, float]:
+    """The metrics of two batches."""
+    model = make(name)
+    model.compile()
+    batch = padded_batch() | {"labels": labels_for(name, 0)}
+    twice = {key: np.concatenate([values, values[::-1]]) for key, values in batch.items()}
+    return model.evaluate(twice, batch_size=4, verbose=0, return_dict=True)
 
 
 def test_two_devices_count_what_one_counts() -> None:
     program = TWO_DEVICES[keras.backend.backend()] + MEASURE
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
-    measured = json.loads(run.stdout.splitlines()[-1])
+    of_speech, of_voices = json.loads(run.stdout.splitlines()[-1])
     for name, rate in edits(make(CTC), labels_for(CTC, 0)).items():
-        assert measured[name] == pytest.approx(rate, rel=1e-5)
+        assert of_speech[name] == pytest.approx(rate, rel=1e-5)
+    expected = measure(VOICES)
+    assert 0 < expected["eer"] < 1
+    assert of_voices == pytest.approx(expected, rel=1e-5)

@@ -24,6 +24,8 @@ from tfwav2vec2.training.distribute import Cluster, distribute
 from tfwav2vec2.training.resume import BackupAndResume
 
 ROWS = 4
+# Less than any gradient's norm here.
+CLIP_NORM = 0.1
 EPOCHS = 2
 
 # Nothing is drawn, so that the rows of a batch cost the same whoever computes them.
@@ -39,6 +41,7 @@ SMALLER = TINY | {"num_hidden_layers": 1, "word_delimiter_token_id": 4}
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {
     "ctc_mean": ("TFWav2Vec2ForCTC", STILL | {"ctc_loss_reduction": "mean"}),
     "ctc_sum": ("TFWav2Vec2ForCTC", STILL | {"ctc_loss_reduction": "sum"}),
+    "ctc_clipped": ("TFWav2Vec2ForCTC", STILL | {"ctc_loss_reduction": "mean"}),
     "ctc_drawing": ("TFWav2Vec2ForCTC", {"ctc_loss_reduction": "mean"}),
     "frames": ("TFWav2Vec2ForAudioFrameClassification", STILL | {"num_labels": 3}),
 }
@@ -50,7 +53,10 @@ def make_model(head: str, *, metrics: Any = None) -> Any:
     kind, fields = HEADS[head]
     model = getattr(tfwav2vec2, kind)(tfwav2vec2.Wav2Vec2Config(**SMALLER | fields))
     # An update in proportion to the gradient: an adaptive one would hide a wrong scale.
-    model.compile(keras.optimizers.SGD(0.002, momentum=0.9), metrics=metrics)
+    clipped = {"global_clipnorm": CLIP_NORM, "learning_rate": 0.1} if head == "ctc_clipped" else {}
+    model.compile(
+        keras.optimizers.SGD(**{"learning_rate": 0.002, "momentum": 0.9, **clipped}), metrics=metrics
+    )
     # Else the first step of a fit is traced twice.
     model.optimizer.build(model.trainable_variables)
     return model
@@ -190,7 +196,7 @@ def mirrored(folder: Path) -> dict[str, Any]:
                 "none": train_new(head, Cluster(), measure=head == "ctc_mean")[1],
                 "mirrored": train_new(head, cluster)[1],
             }
-            for head in ("ctc_mean", "ctc_sum", "frames")
+            for head in ("ctc_mean", "ctc_sum", "ctc_clipped", "frames")
         },
     }
 

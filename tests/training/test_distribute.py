@@ -112,7 +112,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 @on_tensorflow
-@pytest.mark.parametrize("head", ["ctc_mean", "ctc_sum", "frames"])
+@pytest.mark.parametrize("head", ["ctc_mean", "ctc_sum", "ctc_clipped", "frames"])
 def test_two_devices_train_as_one(answers: dict[str, list[dict[str, Any]]], head: str) -> None:
     found = answers["mirrored"][0]
     assert found["replicas"] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,15 +227,26 @@ def test_states_within_epochs_need_data_that_seeks(tmp_path: Path) -> None:
         model.fit(data.dataset(), steps_per_epoch=2, callbacks=[BackupAndResume(tmp_path, data, every=1)])
 
 
-def test_validation_and_metrics_go_on(tmp_path: Path) -> None:
+class InterruptValidation(keras.callbacks.Callback):
+    """Ends the training with an error once its first epoch's steps are done."""
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("interrupt", [lambda: Interrupt(8), InterruptValidation], ids=["step", "validation"])
+def test_validation_and_metrics_go_on(
+    tmp_path: Path, interrupt: Callable[[], keras.callbacks.Callback], every: int
+) -> None:
     """The history of a resumed epoch tells of the whole epoch, for the loss and its validation."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
     validation = {"validation_data": Clips().dataset()}
-    train(whole, **validation)
+    train(whole, every=every, **validation)
     with pytest.raises(KeyboardInterrupt):
-        train(parts, callbacks=[Interrupt(8)], **validation)
-    train(parts, **validation)
+        train(parts, every=every, callbacks=[interrupt()], **validation)
+    train(parts, every=every, **validation)
     assert_same_training(parts, whole)
     assert len(json.loads((parts / "history.json").read_text())["val_loss"]) == EPOCHS

@@ -21,8 +21,8 @@ _SECONDS = (
 )
 DEFAULT_LENGTHS = tuple(round(seconds * SAMPLE_RATE) for seconds in _SECONDS)
 
-# Beyond the ladder, lengths round up to a multiple of this: 12 s.
-_STEP_BEYOND = 12 * SAMPLE_RATE
+# Beyond the ladder, lengths round up to a multiple of this.
+_SECONDS_BEYOND = 12
 
 # Rows round up too: exact up to 6, then by at most a third.
 DEFAULT_ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128)
@@ -32,8 +32,8 @@ DEFAULT_ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96,
 class Buckets:
     """The shapes (rows, samples) that batches are padded to.
 
-    ``lengths`` are samples, ``rows`` clips in a batch, both ascending. A longer clip rounds up to a multiple of 12 s
-    and a larger batch keeps its size.
+    ``lengths`` are samples, ``rows`` clips in a batch, both ascending. A longer clip rounds up to a multiple of
+    ``step_beyond`` samples (12 s at 16 kHz) and a larger batch keeps its size.
 
     Raises:
         ValueError: where a ladder is empty, not ascending, or not positive.
@@ -41,6 +41,7 @@ class Buckets:
 
     lengths: Sequence[int] = field(default=DEFAULT_LENGTHS)
     rows: Sequence[int] = field(default=DEFAULT_ROWS)
+    step_beyond: int = _SECONDS_BEYOND * SAMPLE_RATE
 
     def __post_init__(self) -> None:
         for name in ("lengths", "rows"):
@@ -49,12 +50,18 @@ class Buckets:
                 raise ValueError(f"{name} must be positive integers in ascending order; got {steps}")
             object.__setattr__(self, name, steps)
 
+    @classmethod
+    def at_rate(cls, sampling_rate: int) -> Buckets:
+        """The usual buckets, which last as long, of a model whose rate in Hz is not 16 kHz."""
+        lengths = [round(seconds * sampling_rate) for seconds in _SECONDS]
+        return cls(lengths, step_beyond=_SECONDS_BEYOND * sampling_rate)
+
     def samples_for(self, samples: int) -> int:
         """The bucket's length for a clip of ``samples`` samples."""
         place = bisect.bisect_left(self.lengths, samples)
         if place < len(self.lengths):
             return self.lengths[place]
-        return -(-samples // _STEP_BEYOND) * _STEP_BEYOND
+        return -(-samples // self.step_beyond) * self.step_beyond
 
     def rows_for(self, rows: int) -> int:
         """The bucket's batch size for ``rows`` clips."""

@@ -111,7 +111,7 @@ def _train(
     validation: Path | None,
     output: Path,
     from_scratch: bool,
-    augment: str,
+    augment: list[str],
     fields: tuple[str, ...],
     dtype: str,
     strategy: str,
@@ -122,7 +122,7 @@ def _train(
     lora_rank: int | None = None,
     **given: Any,
 ) -> None:
-    change_sound, chosen = augmentation_of(augment), fields_of(fields)
+    chosen = fields_of(fields)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         import_models()
@@ -154,6 +154,8 @@ def _train(
             if lora_rank is not None:
                 click.echo(str(enable_lora(model, lora_rank)), err=True)
 
+        rate = getattr(processor, "feature_extractor", processor).sampling_rate
+
         def batches_of(examples: list[Any], **how: Any) -> SpeechData:
             data = SpeechData(
                 examples,
@@ -174,7 +176,7 @@ def _train(
         history = train(
             model,
             processor,
-            batches_of(examples, augment=change_sound, seed=options.seed),
+            batches_of(examples, augment=augmentation_of(augment, rate), seed=options.seed),
             output,
             options,
             validation=validation and batches_of(read_examples(validation, task, target), shuffle=False),

@@ -18,6 +18,18 @@ _SHARE = 0.5
 
 _EXISTING = click.Path(exists=True, path_type=Path)
 
+
+def _augmentations(context: click.Context, parameter: click.Parameter, given: str) -> list[str]:
+    """The names of a list with commas."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise click.BadParameter(
+                f"There is no augmentation {name!r}; choose from {', '.join(AUGMENTATIONS)}"
+            )
+    return names
+
+
 _OPTIONS = (
     click.argument("manifest", type=_EXISTING),
     click.option(
@@ -56,7 +68,7 @@ _OPTIONS = (
     click.option("--min-seconds", type=click.FloatRange(min=0), help="Leave shorter clips out."),
     click.option("--max-seconds", type=click.FloatRange(min=0), help="Leave longer clips out."),
     click.option(
-        "--augment", metavar="NAMES", default="",
+        "--augment", metavar="NAMES", default="", callback=_augmentations,
         help=f"Change the sound of half of the clips: any of {', '.join(AUGMENTATIONS)}, with commas.",
     ),
     click.option(
@@ -116,31 +128,18 @@ def fields_of(given: tuple[str, ...]) -> dict[str, Any]:
     return fields
 
 
-def augmentation_of(names: str) -> Any:
-    """What ``--augment`` asks for; None for nothing.
-
-    Raises:
-        click.BadParameter: for an augmentation that there is not.
-    """
+def augmentation_of(names: list[str], sampling_rate: int) -> Any:
+    """What ``--augment`` asks for, for clips of a rate in Hz; None for nothing."""
+    if not names:
+        return None
     from tfwav2vec2.data import augmentation
 
-    kinds = dict(
-        zip(
-            AUGMENTATIONS,
-            (
-                augmentation.SpeedPerturbation,
-                augmentation.Gain,
-                augmentation.AdditiveNoise,
-                augmentation.Reverberation,
-                augmentation.TelephoneBand,
-            ),
-            strict=True,
-        )
+    kinds = (
+        augmentation.SpeedPerturbation(),
+        augmentation.Gain(),
+        augmentation.AdditiveNoise(),
+        augmentation.Reverberation(sampling_rate=sampling_rate),
+        augmentation.TelephoneBand(sampling_rate=sampling_rate),
     )
-    asked = [name.strip() for name in names.split(",") if name.strip()]
-    for name in asked:
-        if name not in kinds:
-            raise click.BadParameter(f"There is no augmentation {name!r}; choose from {', '.join(kinds)}")
-    if not asked:
-        return None
-    return augmentation.Chain([augmentation.Sometimes(kinds[name](), _SHARE) for name in asked])
+    by_name = dict(zip(AUGMENTATIONS, kinds, strict=True))
+    return augmentation.Chain([augmentation.Sometimes(by_name[name], _SHARE) for name in names])

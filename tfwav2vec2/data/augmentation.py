@@ -194,13 +194,15 @@ class Reverberation:
     Args:
         seconds: the shortest and the longest reverberation time, after which the room's sound is 60 dB softer.
         direct: the least and the greatest ratio of the direct sound's power to the room's, in decibels.
+        sampling_rate: of the clips in Hz.
     """
 
     seconds: tuple[float, float] = (0.1, 0.5)
     direct: tuple[float, float] = (0.0, 15.0)
+    sampling_rate: int = SAMPLE_RATE
 
     def __post_init__(self) -> None:
-        _check_range("seconds", self.seconds, lowest=1 / SAMPLE_RATE)
+        _check_range("seconds", self.seconds, lowest=1 / self.sampling_rate)
         _check_range("direct", self.direct)
 
     def __call__(self, samples: Waveform, rng: np.random.Generator) -> Waveform:
@@ -213,7 +215,7 @@ class Reverberation:
 
     def response(self, rng: np.random.Generator) -> Waveform:
         """The impulse response of a room, its direct sound at the front with an amplitude of 1."""
-        length = max(round(rng.uniform(*self.seconds) * SAMPLE_RATE), 1)
+        length = max(round(rng.uniform(*self.seconds) * self.sampling_rate), 1)
         decay = _REVERBERATION_FLOOR ** (np.arange(length) / length)
         tail = rng.standard_normal(length) * decay
         tail *= _amplitude(-rng.uniform(*self.direct)) / np.linalg.norm(tail)
@@ -227,6 +229,7 @@ class TelephoneBand:
     Args:
         low: the lower edge in Hz.
         high: the upper edge in Hz.
+        sampling_rate: of the clips in Hz.
 
     Raises:
         ValueError: for edges that are not 0 <= low < high.
@@ -234,6 +237,7 @@ class TelephoneBand:
 
     low: float = 300.0
     high: float = 3400.0
+    sampling_rate: int = SAMPLE_RATE
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high:
@@ -245,7 +249,7 @@ class TelephoneBand:
         """The clip's band."""
         # Mirrored at its end, so that the filter does not carry the end into the beginning.
         mirrored = np.concatenate([samples, samples[::-1]])
-        frequency = np.fft.rfftfreq(len(mirrored), 1 / SAMPLE_RATE)
+        frequency = np.fft.rfftfreq(len(mirrored), 1 / self.sampling_rate)
         # Edges an eighth of an octave wide do not ring.
         with np.errstate(divide="ignore"):
             octaves = np.log2(frequency)

@@ -116,7 +116,8 @@ def _import_tensorflow_io() -> Any:
         import tensorflow_io
     except ImportError as error:
         raise ImportError(
-            "Decoding in the graph needs tensorflow-io; install tensorflow-io==0.37.1, or use dataset()"
+            "Decoding in the graph needs tensorflow-io==0.37.1 (requirements/tensorflow-io.txt has what goes with it); install "
+            "it, or use dataset()"
         ) from error
     return tensorflow_io
 

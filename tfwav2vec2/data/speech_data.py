@@ -136,7 +136,8 @@ class SpeechData(ReadInEpochs):
             )
         lengths = [self._preparation.most_samples(clip) for clip in self._clips]
         if not isinstance(buckets, Buckets):
-            buckets = Buckets() if buckets is None else chosen_lengths(lengths, buckets, Buckets())
+            usual = Buckets.at_rate(self.sampling_rate)
+            buckets = usual if buckets is None else chosen_lengths(lengths, buckets, usual)
         self._plan = BatchPlan(
             lengths,
             [self._targets.size(clip.target) for clip in self._clips],

@@ -127,6 +127,8 @@ class TFWav2Vec2TaskModel(ResumableFit, SharedTraining, TFWav2Vec2PreTrainedMode
         else:
             self._metrics_given = _Metrics.of(metrics)
         self._weighted_metrics_given = weighted_metrics
+        # Where this call gives none, Keras would keep an earlier call's.
+        self._compile_loss = self._compile_metrics = None
         super().compile(
             optimizer=optimizer,
             loss=loss,
@@ -175,16 +177,15 @@ class TFWav2Vec2TaskModel(ResumableFit, SharedTraining, TFWav2Vec2PreTrainedMode
         Raises:
             ValueError: where there are no labels.
         """
-        if not self._uses_own_loss:
-            return super().compute_loss(x, y, _chosen(self.loss, y_pred), sample_weight, training)
-        if isinstance(x, Mapping) and x.get("labels") is not None:
-            labels, loss = x["labels"], y_pred["loss"]
-        elif y is not None:
-            labels, loss = y, self.task_loss(y, y_pred)
-        else:
+        in_x = x.get("labels") if isinstance(x, Mapping) else None
+        if in_x is None and y is None:
             raise ValueError(
                 "fit needs labels: put 'labels' into the dictionary of inputs, or give pairs (inputs, labels)"
             )
+        if not self._uses_own_loss:
+            labels, chosen = _chosen(self.loss, in_x if y is None else y, y_pred)
+            return super().compute_loss(x, labels, chosen, sample_weight, training)
+        labels, loss = (y, self.task_loss(y, y_pred)) if in_x is None else (in_x, y_pred["loss"])
         return share_of_loss(loss, self.loss_terms(labels, y_pred))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -194,12 +195,13 @@ class TFWav2Vec2TaskModel(ResumableFit, SharedTraining, TFWav2Vec2PreTrainedMode
             metric.update_state(labels, y_pred)
         of_keras = self._metrics_given.of_keras or self._weighted_metrics_given
         if of_keras:
-            y_pred = _chosen(of_keras, y_pred)
-            if isinstance(y_pred, Mapping) and not isinstance(labels, Mapping):
-                labels = dict.fromkeys(y_pred, labels)
+            labels, y_pred = _chosen(of_keras, labels, y_pred)
         return super().compute_metrics(x, labels, y_pred, sample_weight)
 
 
-def _chosen(asked: Any, output: ModelOutput) -> Any:
-    """What Keras's losses or metrics read of an output: the fields that a dictionary of them names, else the logits."""
-    return {name: output[name] for name in asked} if isinstance(asked, Mapping) else output["logits"]
+def _chosen(asked: Any, labels: Any, output: ModelOutput) -> tuple[Any, Any]:
+    """What Keras's losses or metrics read: labels, and the fields that a dictionary of them names, else the logits."""
+    if not isinstance(asked, Mapping):
+        return labels, output["logits"]
+    fields = {name: output[name] for name in asked}
+    return labels if isinstance(labels, Mapping) else dict.fromkeys(fields, labels), fields

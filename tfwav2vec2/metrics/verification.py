@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from tfwav2vec2.metrics.task_metric import TaskMetric
+from tfwav2vec2.training.replicas import rows_of_all_replicas
 
 # Cosines reach from -1 to 1.
 _LOWEST, _SPAN = -1.0, 2.0
@@ -64,8 +65,6 @@ class EqualErrorRate(TaskMetric):
     more clips than that. In training, embeddings made by earlier weights of the same epoch are among them. The scores
     are kept as histograms: the rate is exact up to the width of a bin. NaN until there are pairs of both kinds.
 
-    With a distribution strategy of TensorFlow, every replica compares the clips that it sees.
-
     Args:
         embedding_size: ``config.xvector_output_dim``.
         memory: the clips to compare with.
@@ -100,12 +99,15 @@ class EqualErrorRate(TaskMetric):
         """
         voices = ops.normalize(ops.cast(output["embeddings"], "float32"), axis=-1)
         speakers = ops.maximum(ops.cast(labels, "float32") + 1.0, 0.0)
-        all_voices = ops.concatenate([self.voices, voices], axis=0)
-        all_speakers = ops.concatenate([self.speakers, speakers], axis=0)
-        clips = ops.shape(voices)[0]
+        # Every replica counts the pairs of its own clips, and remembers all.
+        (batch_voices, batch_speakers), first = rows_of_all_replicas(voices, speakers)
+        all_voices = ops.concatenate([self.voices, batch_voices], axis=0)
+        all_speakers = ops.concatenate([self.speakers, batch_speakers], axis=0)
+        clips, batch_clips = ops.shape(voices)[0], ops.shape(batch_voices)[0]
         cosines = ops.matmul(voices, ops.transpose(all_voices))
-        place = ops.arange(self.memory + clips, dtype="int32")
-        earlier = place[None, :] < place[self.memory :, None]
+        place = ops.arange(self.memory + batch_clips, dtype="int32")
+        own_place = self.memory + first + ops.arange(clips, dtype="int32")
+        earlier = place[None, :] < own_place[:, None]
         counted = earlier & (speakers[:, None] > 0) & (all_speakers[None, :] > 0)
         same = speakers[:, None] == all_speakers[None, :]
         bin_of = ops.cast(ops.floor((cosines - _LOWEST) / _SPAN * self.bins), "int32")
@@ -113,8 +115,8 @@ class EqualErrorRate(TaskMetric):
         for histogram, pairs in ((self.same, counted & same), (self.different, counted & ~same)):
             ones = ops.reshape(ops.cast(pairs, "float32"), (-1,))
             histogram.assign(histogram + ops.segment_sum(ones, bin_of, num_segments=self.bins))
-        self.voices.assign(all_voices[clips:])
-        self.speakers.assign(all_speakers[clips:])
+        self.voices.assign(all_voices[batch_clips:])
+        self.speakers.assign(all_speakers[batch_clips:])
 
     def result(self) -> Any:
         """The rate over the pairs so far, a float32 number."""

@@ -14,6 +14,7 @@ from tfwav2vec2.data.speech_data import SpeechData
 from tfwav2vec2.training.distribute import Cluster
 from tfwav2vec2.training.layer_rates import layer_decay, with_layer_rates
 from tfwav2vec2.training.pictures import draw_curves
+from tfwav2vec2.training.records import HistoryTable, TensorBoardLogs
 from tfwav2vec2.training.resume import BackupAndResume
 from tfwav2vec2.training.saving import SavePretrained
 from tfwav2vec2.training.schedules import TriStage, WarmupDecay
@@ -96,8 +97,8 @@ def train(
     """Train a model, or go on with a training that was cut off, and leave everything in a folder.
 
     ``output`` then opens by ``from_pretrained``: it holds the best model by the task's measure on the validation data, or
-    without those the last. ``output/training`` holds the states to go on from, ``history.csv``, TensorBoard's logs (on
-    TensorFlow) and ``curves.png``.
+    without those the last. ``output/training`` holds the states to go on from, ``history.csv``, TensorBoard's logs and
+    ``curves.png``.
 
     Args:
         model: of this package, not compiled.
@@ -182,15 +183,12 @@ def make_schedule(options: TrainingOptions, steps: int) -> keras.optimizers.sche
 
 
 def _logs(records: Path) -> list[keras.callbacks.Callback]:
-    """What writes down how training goes: a table, and TensorBoard's logs where both of its halves are installed."""
-    table = keras.callbacks.CSVLogger(str(records / "history.csv"), append=True)
-    missing = [name for name in ("tensorflow", "tensorboard") if importlib.util.find_spec(name) is None]
-    if missing or keras.backend.backend() != "tensorflow":
-        logger.info(
-            "No logs for TensorBoard, which need the TensorFlow backend and pip install 'tfwav2vec2[train]'"
-        )
+    """What writes down how training goes: a table, and TensorBoard's logs where that is installed."""
+    table = HistoryTable(records / "history.csv")
+    if importlib.util.find_spec("tensorboard") is None:
+        logger.info("No logs for TensorBoard, which is not installed: pip install 'tfwav2vec2[train]'")
         return [table]
-    return [table, keras.callbacks.TensorBoard(str(records / "tensorboard"), write_graph=False)]
+    return [table, TensorBoardLogs(records / "tensorboard")]
 
 
 def _draw(history: dict[str, list[float]], path: Path) -> None:

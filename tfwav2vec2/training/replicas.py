@@ -37,6 +37,45 @@ def share_of_loss(loss: Any, terms: Any | None) -> Any:
     return tf.math.multiply_no_nan(loss, terms / tf.maximum(everyone, 1.0))
 
 
+def rows_of_all_replicas(*rows: Any) -> tuple[list[Any], Any]:
+    """The rows of a global batch, of which one replica has its own: for measures that compare them with each other.
+
+    Args:
+        rows: tensors (rows, ...) of this replica.
+
+    Returns:
+        The tensors (all rows, ...), the same for every replica, and which of these rows is this replica's first.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            counts = replica.all_gather(tf.shape(rows[0])[:1], axis=0)
+            first = tf.reduce_sum(counts[: replica.replica_id_in_sync_group])
+            return [replica.all_gather(values, axis=0) for values in rows], first
+    return list(rows), 0
+
+
+def clip_sums(optimizer: keras.optimizers.Optimizer) -> None:
+    """Let an optimizer clip the gradients of a global batch. Keras's on TensorFlow clip each replica's, and then sum them."""
+    import tensorflow as tf
+
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not (inner.clipnorm or inner.global_clipnorm or inner.clipvalue):
+        return
+
+    def clip(gradients: Any) -> list[Any]:
+        replica = tf.distribute.get_replica_context()
+        sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
+        # Of what every replica passes on, Keras makes the sum.
+        return [
+            gradient / replica.num_replicas_in_sync for gradient in type(inner)._clip_gradients(inner, sums)
+        ]
+
+    inner._clip_gradients = clip
+
+
 def divide_rows(dataset: Any, parts: int) -> Any:
     """The rows of every batch of a ``tf.data.Dataset`` in ``parts`` batches, one after the other.
 
@@ -96,6 +135,8 @@ class SharedTraining:
                 "gradient_accumulation_steps, or use the strategy 'data_parallel' of JAX"
             )
         self._build_optimizer()
+        if self._has_replicas():
+            clip_sums(self.optimizer)
         if not self._has_workers():
             return super().make_train_function(force)
         if self.train_function is None or force:

@@ -187,7 +187,10 @@ class BackupAndResume(keras.callbacks.Callback):
         self._position.total_steps += self._position.step - before
         if math.isnan((logs or {}).get("loss", 0.0)):
             raise self._not_finite("the loss is NaN")
-        if self.every and before // self.every != self._position.step // self.every:
+        # What follows an epoch's last step (validation, other callbacks) cannot be taken up by itself: the next state is that
+        # of the next epoch's beginning.
+        done = self._position.step
+        if self.every and before // self.every != done // self.every and done < self._data.steps_per_epoch:
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
