@@ -69,9 +69,10 @@ page: $(VENV)/.ready $(LITERTJS)/.ready  ## Speak into the page, on the server a
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
 	$(PY) notebooks/execute.py --check
 
-two-processes: $(VENV)/.ready  ## Train on two devices and in two processes, as one device would
+two-processes: $(VENV)/.ready  ## Train in two processes as on one device; kill batches at work and take them up again
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) tests/training/test_distribute.py
 	KERAS_BACKEND=jax $(PY) $(PYTEST) tests/training/test_distribute.py
+	$(PY) $(PYTEST) tests/beam/test_killed.py -k again_and_again
 
 slow: $(VENV)/.ready  ## The tests that take long: whole commands, several processes, killed trainings
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) --numprocesses 2 --dist loadfile -m slow --ignore=tests/parity
@@ -100,7 +101,10 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.open_model
 	$(PARITY)/bin/python -m benchmarks.convert
 	$(PARITY)/bin/python -m benchmarks.training_step
+	$(PARITY)/bin/python -m benchmarks.streaming
+	$(PARITY)/bin/python -m benchmarks.batch
 	$(PARITY)/bin/python -m pip install --quiet --requirement requirements/benchmarks.txt
+	$(PARITY)/bin/python -m benchmarks.server
 	$(PARITY)/bin/python -m benchmarks.litert
 	$(PARITY)/bin/python -m benchmarks.litert_cold_start
 
