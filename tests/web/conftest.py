@@ -28,6 +28,7 @@ SAID = {
     "two_digits": "41",
     "three_digits": "308",
     "four_digits": "2695",
+    "six_digits": "194702",
     "eight_digits": "58316092",
 }
 NAME = "spoken-digits"

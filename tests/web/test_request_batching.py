@@ -206,7 +206,9 @@ def test_the_queue_as_an_engine_gives_what_the_engine_gives(
 
 
 def test_all_together_may_hold_what_one_may() -> None:
-    with pytest.raises(ValueError, match=r"max_buffered_bytes, of all requests, must be at least max_body_bytes"):
+    with pytest.raises(
+        ValueError, match=r"max_buffered_bytes, of all requests, must be at least max_body_bytes"
+    ):
         ServerOptions(max_body_bytes=2**30)
     with pytest.raises(ValueError, match=r"max_pending_seconds, of all requests"):
         ServerOptions(max_pending_seconds=1.0)

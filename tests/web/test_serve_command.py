@@ -27,6 +27,7 @@ from tests.web.client import Client
 from tests.web.conftest import CLIPS, HeldEngine, running, until
 from tfwav2vec2 import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 from tfwav2vec2.cli.main import cli
+from tfwav2vec2.cli.serve import DIGITS_ONLY
 from tfwav2vec2.serving.engines import KerasEngine
 from tfwav2vec2.web.app import create_app
 from tfwav2vec2.web.graph_engine import GraphEngine
@@ -68,7 +69,7 @@ def test_it_serves_the_embedded_model_and_stops_when_told(number: int) -> None:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert out == ""
-    assert err == "Stopped\n"
+    assert err.splitlines() == [DIGITS_ONLY, "Stopped"]
     with pytest.raises(ConnectionRefusedError):
         client.get("/health/live")
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 MEGABYTE = 10**6
 
+DIGITS_ONLY = (
+    "Serving the embedded model, which knows strings of English digits only. "
+    "For open speech name a model: tfwav2vec2 serve facebook/wav2vec2-base-960h"
+)
+
 
 @click.command(
     short_help="Serve a model: a page to speak to, uploads, live sound, TensorFlow Serving's REST paths.",
@@ -123,6 +128,8 @@ def serve(
             f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another --host or --port"
         ) from error
     names = (*LOOPBACK_HOSTS, bracketed(host), *hosts) if hosts or is_loopback(host) else ()
+    if model is None:
+        click.echo(DIGITS_ONLY, err=True)
     with listening:
         try:
             with quiet_imports():

@@ -163,13 +163,12 @@ def _fixed_signatures(engine: Engine) -> frozenset[str]:
 
 
 async def figures(request: Request) -> Response:
-    """``/browser.json``: the figures, or with 404 ``{"error": "what is missing, and how to get it"}``."""
+    """``/browser.json``: the figures, and under ``problem`` what is missing and how to get it; null where nothing is."""
     browser: BrowserModel = request.app.state.browser
     try:
-        problem = browser.problem
-        return refusal(404, problem) if problem else JSONResponse(browser.figures())
+        return JSONResponse({**browser.figures(), "problem": browser.problem})
     except ValueError as error:
-        return refusal(404, str(error))
+        return JSONResponse({"problem": str(error)})
 
 
 async def model(request: Request) -> Response:

@@ -7,6 +7,7 @@ A server that closes a connection on which bytes are still arriving makes the cl
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -48,7 +49,7 @@ class LingeringClose:
         await self.app(scope, watching, closing)
 
 
-async def _drop(receive: Receive, complete: object) -> None:
+async def _drop(receive: Receive, complete: Callable[[], bool]) -> None:
     try:
         async with asyncio.timeout(SECONDS):
             while not complete():
