@@ -25,11 +25,11 @@ from tfwav2vec2.data.manifest import read_manifest
 from tfwav2vec2.metrics.evaluation import evaluate_transcripts
 
 HELD_OUT = 15
-SHORT, SHORT_EPOCHS, SHORT_RATE = {1: 1, 2: 1}, 24, 1.5e-3
+SHORT, SHORT_EPOCHS, SHORT_RATE = {1: 1, 2: 1}, 30, 1.5e-3
 # Many long runs, and clips as they will be heard: with short runs alone the model reads whole clips less well.
-RUNS, WHOLE, RUNS_EPOCHS, RUNS_RATE = {1: 2, 2: 2, 3: 2, 4: 1, 6: 1}, 3, 15, 1e-3
+RUNS, WHOLE, RUNS_EPOCHS, RUNS_RATE = {1: 2, 2: 2, 3: 2, 4: 1, 6: 1}, 3, 20, 1e-3
 # How long the silence around a clip is at most, in lengths of the clip.
-SHORT_SILENCE, RUNS_SILENCE = 2.0, 0.3
+SHORT_SILENCE, RUNS_SILENCE = 1.0, 0.3
 
 
 def make_config() -> Wav2Vec2Config:
@@ -76,7 +76,7 @@ def main(data: Path, output: Path, seed: int) -> None:
         train(model, processor, batches, folder, options, verbose=2)
 
     short, runs = list(spans(training, SHORT)), list(spans(training, RUNS, WHOLE))
-    learn(short, output / "short", SHORT_EPOCHS, SHORT_RATE, SHORT_SILENCE, batch_seconds=32, buckets=3)
+    learn(short, output / "short", SHORT_EPOCHS, SHORT_RATE, SHORT_SILENCE, batch_seconds=16, buckets=3)
     learn(runs, output, RUNS_EPOCHS, RUNS_RATE, RUNS_SILENCE, batch_seconds=40, buckets=6)
     report = evaluate_transcripts(Transcriber(model, processor), held_out)
     figures = {
