@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -10,12 +12,25 @@ from click.testing import CliRunner, Result
 
 from tests.conftest import REPOSITORY
 from tests.heads.family import tiny
-from tfwav2vec2 import Wav2Vec2FeatureExtractor
+from tests.transcription.multilingual import save_multilingual
+from tfwav2vec2 import EngineTranscriber, TFWav2Vec2ForCTC, Transcriber, Wav2Vec2FeatureExtractor
 from tfwav2vec2.cli.main import cli
+from tfwav2vec2.serving.engines import open_engine
+from tfwav2vec2.serving.litert import LiteRTExport, export_litert
+from tfwav2vec2.serving.saved_model import export_saved_model
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="SavedModels are TensorFlow's"
 )
+
+
+@pytest.fixture(scope="module")
+def many_languages(
+    tiny_model: Callable[..., TFWav2Vec2ForCTC], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    save_multilingual(folder, tiny_model)
+    return folder
 
 
 def export(*arguments: str | Path, status: int = 0) -> Result:
@@ -73,6 +88,72 @@ def test_a_recogniser_is_exported_to_integers(spoken_digits: Path, tmp_path: Pat
     assert "of float32's" in result.output
     again = export(spoken_digits, path, "--to", "litert", status=1)
     assert "exists already" in again.output
+
+
+@pytest.mark.parametrize(("to", "name"), [("savedmodel", "served/1"), ("litert", "speech.tflite")])
+def test_a_model_of_several_languages_is_exported_in_one(
+    many_languages: Path, to: str, name: str, tmp_path: Path
+) -> None:
+    clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
+    german, french = (
+        next(Transcriber.from_pretrained(many_languages, language=language).transcribe(clip)).text
+        for language in ("deu", "fra")
+    )
+    export(many_languages, tmp_path / name, "--to", to, "--language", "fra")
+    with open_engine(tmp_path / name) as engine:
+        assert next(EngineTranscriber(engine).transcribe(clip)).text == french != german
+
+
+def test_a_language_that_the_model_does_not_have_is_an_error(many_languages: Path, tmp_path: Path) -> None:
+    result = export(many_languages, tmp_path / "new", "--language", "ita", status=1)
+    assert "choose one of deu, fra" in result.stderr
+    tiny("TFWav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "classifier")
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "classifier")
+    result = export(tmp_path / "classifier", tmp_path / "new", "--language", "deu", status=1)
+    assert "is in no language" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_tokenizer_in_another_language_than_the_model_is_refused(
+    many_languages: Path, tmp_path: Path
+) -> None:
+    transcriber = Transcriber.from_pretrained(many_languages, language="fra")
+    # As many labels as the model has, so that nothing but the language tells.
+    tokenizer = transcriber.processor.tokenizer
+    tokenizer.target_lang = "deu"
+    for write in (export_saved_model, export_litert):
+        with pytest.raises(
+            ValueError, match=r"in the language 'fra' and the tokenizer in 'deu'.* switch both"
+        ):
+            write(transcriber.model, transcriber.processor, tmp_path / "new.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_thresholds_of_int8_are_options(
+    spoken_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def note(_model: Any, _processor: Any, path: Path, **options: Any) -> LiteRTExport:
+        given.update(options)
+        return LiteRTExport(path, 250, 1000, "dense layers", 0.875, 0.25, 0.5)
+
+    monkeypatch.setattr("tfwav2vec2.serving.litert.export_litert", note)
+    clips = REPOSITORY / "demo" / "clips"
+    result = export(
+        spoken_digits, tmp_path / "x.tflite", "--to", "litert", "--precision", "int8", "--clips", clips,
+        "--least-agreement", "0.85", "--most-words-changed", "0.3", "--seconds", "2", "--seconds", "10",
+    )  # fmt: skip
+    assert (given["least_agreement"], given["most_words_changed"]) == (0.85, 0.3)
+    assert given["lengths"] == [32_000, 160_000]
+    assert len(given["clips"]) == 6
+    assert result.stdout.splitlines() == [
+        f"{tmp_path / 'x.tflite'}: 0.0 MB, 25% of float32",
+        "in integers: dense layers",
+        "on 6 recordings, beside float32: 87.50% agreement",
+        "word error rate against its transcripts: 25.00%",
+        "time: 0.50 of float32's",
+    ]
 
 
 def test_what_is_no_recording_is_named(spoken_digits: Path, tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +103,37 @@ def test_ctc_from_transcripts_to_a_report(base: Path, manifest: Path, tmp_path: 
     assert json.loads((report / "report.json").read_text()) == figures
     answers = (report / "answers.tsv").read_text().splitlines()
     assert answers[1].split("\t")[:3] == ["0.wav", "voice0", "low tone"]
+
+
+def test_the_same_command_goes_on_after_a_kill(base: Path, manifest: Path, tmp_path: Path) -> None:
+    """Everything random acts: order, augmentation, dropout, SpecAugment. The sums of a step may differ in their last digits."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole_command, command = (
+        [
+            "finetune", manifest, "--task", "ctc", "--model", base, "--from-scratch", "--target", "text", "--validation",
+            manifest, "--batch-size", 2, "--epochs", 3, "--every", 1, "--augment", "noise,room", "--output", output,
+        ]
+        for output in (whole, killed)
+    )  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "tfwav2vec2", *map(str, command)])
+    deadline = time.monotonic() + 120
+    while not (killed / "training" / "states" / "state-000000001.safetensors").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    succeed(*command)
+    succeed(*whole_command)
+    ours, theirs = (TFWav2Vec2ForCTC.from_pretrained(folder).get_weights() for folder in (killed, whole))
+    for value, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-5)
+    tables = [
+        np.loadtxt(folder / "training" / "history.csv", delimiter=",", skiprows=1)
+        for folder in (killed, whole)
+    ]
+    assert tables[0][:, 0].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(*tables, rtol=1e-5)
 
 
 def test_classes_learn_and_are_counted(base: Path, manifest: Path, tmp_path: Path) -> None:

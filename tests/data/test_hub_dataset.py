@@ -1,4 +1,4 @@
-"""Datasets of the ``datasets`` library, by stand-ins that answer as its versions 3 to 5 do."""
+"""Datasets of the ``datasets`` library, by stand-ins that answer as its versions 3 to 5 do; and by itself, where it is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import soundfile
 from tfwav2vec2.data.clip_reading import count_samples, read_clip
 from tfwav2vec2.data.columns import ManifestError
 from tfwav2vec2.data.hub_dataset import from_datasets
+from tfwav2vec2.data.manifest import as_examples
 
 TONE = (0.5 * np.sin(np.arange(4000) / 5)).astype(np.float32)
 
@@ -147,6 +148,24 @@ def test_streams_and_several_splits_are_refused():
         from_datasets(stream)
     with pytest.raises(TypeError, match=r"choose one, such as dataset\['train'\]"):
         from_datasets({"train": None, "test": None})
+
+
+def test_datasets_of_the_library_itself(tmp_path):
+    """Without torchcodec, which it would decode with."""
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "a.wav").write_bytes(wav())
+    audio = [{"bytes": None, "path": str(tmp_path / "a.wav")}, {"bytes": wav(), "path": None}]
+    dataset = datasets.Dataset.from_dict({"audio": audio, "label": [1, 0], "speaker_id": [7, 8]})
+    dataset = dataset.cast_column("audio", datasets.Audio(sampling_rate=16_000))
+    dataset = dataset.cast_column("label", datasets.ClassLabel(names=["no", "yes"]))
+    found = as_examples(dataset)
+    assert [(example.target, example.speaker) for example in found] == [("yes", "7"), ("no", "8")]
+    for example in (*found, *as_examples(dataset.select([1]))):
+        check_sound(example)
+    with pytest.raises(TypeError, match=r"choose one, such as dataset\['train'\]"):
+        as_examples(datasets.DatasetDict({"train": dataset}))
+    with pytest.raises(TypeError, match="streaming=False"):
+        as_examples(dataset.to_iterable_dataset())
 
 
 def test_a_dataset_without_audio_is_refused():

@@ -133,7 +133,9 @@ class Servable:
                 {signature.inputs[name].name: value for name, value in inputs.items()},
             )
         except tf.errors.OpError as error:
-            raise Refused(CODES[error.error_code], error.message) from error
+            # The heading is that of Python's session.
+            message = error.message.removeprefix("Graph execution error:").lstrip()
+            raise Refused(CODES[error.error_code], message) from error
         except ValueError as error:
             raise Refused(Code.INVALID_ARGUMENT, str(error)) from error
 

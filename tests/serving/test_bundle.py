@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import REPOSITORY
 from tests.tiny import TINY
-from tfwav2vec2 import Wav2Vec2Config, Wav2Vec2Processor
+from tfwav2vec2 import Wav2Vec2Config, Wav2Vec2Processor, __version__
+from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.serving import bundle
 from tfwav2vec2.serving.bundle import ABOUT, append_archive, bundle_files, read_archive
 
@@ -44,13 +45,37 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(NETWORK)
     found = read_archive(path)
     assert found.config.conv_dim == Model.config.conv_dim
-    assert found.about == {"precision": "float32"}
+    assert found.about == {"format": 1, "version": __version__, "precision": "float32"}
     assert isinstance(found.processor, Wav2Vec2Processor)
 
 
 def test_the_same_model_makes_the_same_file(tmp_path: Path) -> None:
     first, second = (written(tmp_path / name, files()).read_bytes() for name in ("a.tflite", "b.tflite"))
     assert first == second
+
+
+def test_an_export_of_another_format_is_refused(tmp_path: Path) -> None:
+    notes = {"format": 2, "version": "9.0", "precision": "float32"}
+    path = written(tmp_path / "model.tflite", FILES | {ABOUT: json.dumps(notes).encode()})
+    with pytest.raises(
+        ValueError, match=r"model.tflite is of the export format 2, written by version '9.0' .* export"
+    ):
+        read_archive(path)
+
+
+def test_an_export_without_notes_is_of_the_first_format(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.tflite", FILES | {ABOUT: b"{}"})
+    assert read_archive(path).shortest == shortest_clip(Model.config)
+
+
+def test_how_short_a_recording_may_be_is_a_number(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.tflite", FILES | {ABOUT: b'{"shortest": 5200}'})
+    assert read_archive(path).shortest == 5200
+    path = written(tmp_path / "other.tflite", FILES | {ABOUT: b'{"shortest": "400"}'})
+    with pytest.raises(
+        ValueError, match=r"other.tflite.* 'shortest' is '400', which is no number of samples"
+    ):
+        read_archive(path)
 
 
 def test_other_names_are_never_read(tmp_path: Path) -> None:

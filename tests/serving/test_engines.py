@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +243,110 @@ def test_other_signatures_are_an_error(tiny_ctc: tuple[Any, Any], tmp_path: Path
         open_engine(folder)
 
 
+@pytest.mark.parametrize("kind", ["savedmodel", "litert"])
+def test_an_export_by_a_version_of_another_format_is_refused_before_it_is_loaded(
+    served_ctc: Path, litert_file: Path, tmp_path: Path, kind: str
+) -> None:
+    notes = json.dumps({"format": 99, "version": "7.1"})
+    if kind == "savedmodel":
+        path = Path(shutil.copytree(served_ctc, tmp_path / "1"))
+        (path / "assets.extra" / "export.json").write_text(notes)
+        (path / "saved_model.pb").write_bytes(b"not looked at")
+    else:
+        path = tmp_path / "other.tflite"
+        with zipfile.ZipFile(litert_file) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        path.write_bytes(litert_file.read_bytes()[:1000])
+        append_archive(path, files | {"export.json": notes.encode()})
+    with pytest.raises(
+        ValueError, match=r"export format 99, written by version '7.1' .* export the model again"
+    ):
+        open_engine(path)
+    clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
+    result = CliRunner().invoke(cli, ["transcribe", str(clip), "--model", str(path)])
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_saved_model_by_another_tensorflow_is_an_error(served_ctc: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(served_ctc, tmp_path / "1"))
+    graph = folder / "saved_model.pb"
+    # An operator that this TensorFlow does not have, under a name as long as that of one which it has.
+    graph.write_bytes(graph.read_bytes().replace(b"Softmax", b"Hardmax"))
+    with pytest.raises(OSError, match=r"cannot be loaded \(.*Hardmax.*\); export it again"):
+        open_engine(folder)
+
+
+def test_weights_are_taken_rather_than_a_program_beside_them(
+    tiny_ctc: tuple[Any, Wav2Vec2Processor], tmp_path: Path
+) -> None:
+    for part in tiny_ctc:
+        part.save_pretrained(tmp_path)
+    clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
+    command = ["transcribe", str(clip), "--model", str(tmp_path)]
+    alone = CliRunner().invoke(cli, command).stdout
+    (tmp_path / "saved_model.pb").write_bytes(b"a program")
+    assert not is_engine(tmp_path)
+    assert CliRunner().invoke(cli, command).stdout == alone != ""
+
+
+@pytest.mark.parametrize("name", ["somebody/model.tflite", "somebody/speech", "somebody/saved_model"])
+def test_no_program_is_fetched_from_the_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(_: str, filename: str, **__: Any) -> str:
+        asked.append(filename)
+        raise FileNotFoundError(filename)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
+    result = CliRunner().invoke(cli, ["transcribe", str(clip), "--model", name])
+    assert result.exit_code == 1
+    assert not [file for file in asked if not file.endswith(".json")]
+    with pytest.raises(OSError, match=r"no LiteRT file|holds no SavedModel"):
+        open_engine(name)
+
+
+@pytest.mark.parametrize("kind", ["rest", "grpc"])
+def test_what_the_server_says_of_a_recording_is_handed_on(engines: dict[str, Engine], kind: str) -> None:
+    # How many samples make a frame the server alone knows.
+    with pytest.raises(ValueError, match=r"refuses the request: .*lengths must be at least"):
+        engines[kind](np.zeros((1, 50)), [20])
+
+
+def test_what_the_graph_says_of_a_recording_is_handed_on(engines: dict[str, Engine]) -> None:
+    engine = engines["savedmodel"]
+    with pytest.raises(ValueError, match=r"refuses the recording: .*lengths must be at least"):
+        engine._call("transcribe", np.zeros((1, 50), np.float32), np.array([20], np.int32))
+
+
+@pytest.mark.parametrize(
+    ("source", "missing", "message"),
+    [
+        ("litert", "ai_edge_litert", "LiteRT is not installed: pip install"),
+        ("savedmodel", "tensorflow", "A SavedModel runs in TensorFlow, which is not installed: pip install"),
+        ("grpc", "grpc", "over gRPC needs its messages: pip install"),
+    ],
+)
+def test_what_is_not_installed_is_named(
+    sources: dict[str, str], monkeypatch: pytest.MonkeyPatch, source: str, missing: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=message):
+        open_engine(sources[source])
+
+
+def test_without_keras_the_command_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'keras'", name="keras")
+
+    monkeypatch.setattr("tfwav2vec2.cli.transcribe.import_models", missing)
+    clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
+    result = CliRunner().invoke(cli, ["transcribe", str(clip)])
+    assert result.exit_code == 1
+    assert "No module named 'keras': pip install keras; a .tflite file runs without it" in result.stderr
+
+
 def test_a_damaged_saved_model_is_an_error(served_ctc: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="holds no SavedModel"):
         open_engine(tmp_path)
@@ -270,6 +376,16 @@ def test_a_server_that_does_not_answer_is_an_error(address: str) -> None:
         pytest.raises(ConnectionError, match=r"127.0.0.1:9.* does not answer"),
     ):
         engine.texts(waveforms(), LENGTHS)
+
+
+def test_the_command_says_in_one_line_that_a_server_does_not_answer() -> None:
+    clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
+    result = CliRunner().invoke(
+        cli, ["transcribe", str(clip), "--model", "http://127.0.0.1:9/v1/models/tiny"], catch_exceptions=False
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: http://127.0.0.1:9/v1/models/tiny does not answer")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", ["rest", "grpc"])

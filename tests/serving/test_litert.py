@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,9 +12,10 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.heads.family import tiny
-from tfwav2vec2 import Transcriber, Wav2Vec2FeatureExtractor, Wav2Vec2Processor, load_audio
+from tfwav2vec2 import Transcriber, Wav2Vec2FeatureExtractor, Wav2Vec2Processor, enable_lora, load_audio
 from tfwav2vec2.serving import litert, quantization
 from tfwav2vec2.serving.bundle import read_archive
+from tfwav2vec2.serving.endpoints import Endpoint, endpoints
 from tfwav2vec2.serving.engines import KerasEngine, LiteRTEngine, import_litert
 from tfwav2vec2.serving.litert import export_litert
 from tfwav2vec2.serving.litert_graph import check_builtin
@@ -106,7 +107,7 @@ def test_the_file_holds_what_belongs_to_the_model(transcriber: Transcriber, expo
     assert isinstance(bundle.processor, Wav2Vec2Processor)
     assert bundle.processor.tokenizer.get_vocab() == transcriber.processor.tokenizer.get_vocab()
     assert bundle.config.conv_dim == transcriber.model.config.conv_dim
-    assert bundle.about == {"precision": "float32", "for_gpu": False}
+    assert bundle.about.items() >= {"precision": "float32", "for_gpu": False}.items()
 
 
 def test_the_model_is_as_before(transcriber: Transcriber, exported: Path) -> None:
@@ -145,7 +146,7 @@ def test_int8_that_changes_too_much_is_refused(
 ) -> None:
     everywhere = "convolutions and dense layers"
     monkeypatch.setattr(quantization, "LAYERS", {everywhere: quantization.LAYERS[everywhere]})
-    with pytest.raises(ValueError, match=rf"at least 100.0% of the labels .* 9\d.\d% and .* {everywhere}"):
+    with pytest.raises(ValueError, match=rf"agreement .* at least 100.0%, .* 9\d.\d% and .* {everywhere}"):
         export_litert(
             transcriber.model,
             transcriber.processor,
@@ -158,13 +159,125 @@ def test_int8_that_changes_too_much_is_refused(
 
 
 @pytest.mark.usefixtures("converted")
+def test_how_many_words_may_change_is_for_the_user_to_say(
+    transcriber: Transcriber, clips: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {"agreement": 0.99, "words_changed": 0.2, "time_ratio": 0.5}
+    monkeypatch.setattr(quantization, "_compared", lambda *_: measured)
+    given = transcriber.model, transcriber.processor, tmp_path / "small.tflite"
+    with pytest.raises(ValueError, match=r"at most 5.0% of the words may change, .* 99.0% and 20.0%"):
+        export_litert(*given, precision="int8", clips=clips)
+    assert list(tmp_path.iterdir()) == []
+    written = export_litert(*given, precision="int8", clips=clips, most_words_changed=0.2)
+    assert (written.agreement, written.words_changed, written.time_ratio) == (0.99, 0.2, 0.5)
+    # The first that is tried, which is the smallest.
+    assert written.integer_layers == next(iter(quantization.LAYERS))
+
+
+@pytest.mark.usefixtures("converted")
+def test_int8_chosen_on_real_speech_hears_other_speech(
+    transcriber: Transcriber, shared_data: Path, tmp_path: Path
+) -> None:
+    recordings = [load_audio(path) for path in sorted((shared_data / "fsdd").rglob("*.wav"))[::75]]
+    chosen_on, others = recordings[::2], recordings[1::2]
+    path = tmp_path / "small.tflite"
+    written = export_litert(transcriber.model, transcriber.processor, path, precision="int8", clips=chosen_on)
+    assert 0.98 <= written.agreement <= 1.0
+    assert written.words_changed <= 0.05
+    engine = LiteRTEngine(path)
+    same = [
+        engine.texts(clip[None], [len(clip)]) == transcriber.engine.texts(clip[None], [len(clip)])
+        for clip in others
+    ]
+    assert len(others) >= 10
+    assert np.mean(same) >= 0.9
+
+
+@pytest.mark.usefixtures("converted")
 def test_a_file_that_differs_is_not_written(
     transcriber: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(litert.LARGEST_DIFFERENCE, "float32", 0.0)
     with pytest.raises(ValueError, match=r"logits differ from the model's by .* nothing was written"):
+        export_litert(transcriber.model, transcriber.processor, tmp_path / "new" / "digits.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("converted")
+def test_an_export_that_is_interrupted_leaves_nothing(
+    transcriber: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(litert, "_compare", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_litert(transcriber.model, transcriber.processor, tmp_path / "new" / "digits.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_file_that_does_not_run_is_not_written(
+    transcriber: Transcriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("Node number 249 (SUB) failed to prepare.")
+
+    monkeypatch.setattr(LiteRTEngine, "_run", fail)
+    with pytest.raises(ValueError, match=r"does not run in LiteRT \(Node number 249 .* nothing was written"):
         export_litert(transcriber.model, transcriber.processor, tmp_path / "digits.tflite")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_second_export_is_the_same_file(transcriber: Transcriber, exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "my [files] é" / "digits.tflite"
+    export_litert(transcriber.model, transcriber.processor, path, lengths=[FIXED])
+    assert path.read_bytes() == exported.read_bytes()
+    clip = waveforms(0.0)[:1]
+    assert LiteRTEngine(path).texts(clip, LENGTHS[:1]) == transcriber.engine.texts(clip, LENGTHS[:1])
+
+
+class Graph(NamedTuple):
+    """What a signature is made of: its operators, whether each GELU is approximate, tensors of unknown sizes."""
+
+    operators: list[str]
+    approximate: list[bool]
+    resizable: list[str]
+
+
+def graphs(path: Path) -> list[Graph]:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator, ModelT
+
+    names = {number: name for name, number in vars(BuiltinOperator).items() if isinstance(number, int)}
+    model = ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    kinds = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    return [
+        Graph(
+            [kinds[operator.opcodeIndex] for operator in graph.operators],
+            [
+                operator.builtinOptions.approximate
+                for operator in graph.operators
+                if kinds[operator.opcodeIndex] == "GELU"
+            ],
+            [
+                tensor.name
+                for tensor in graph.tensors
+                if tensor.shapeSignature is not None and -1 in list(tensor.shapeSignature)
+            ],
+        )
+        for graph in model.subgraphs
+    ]
+
+
+def test_other_files_keep_the_models_gelu_and_mask(exported: Path) -> None:
+    fixed, any_length = sorted(graphs(exported), key=lambda graph: len(graph.resizable))
+    for graph in fixed, any_length:
+        assert graph.approximate
+        assert not any(graph.approximate)
+        assert "SELECT_V2" in graph.operators
+    assert not fixed.resizable
+    assert any_length.resizable
 
 
 def test_a_file_for_gpus_hears_all_of_its_buffer(tmp_path: Path) -> None:
@@ -176,6 +289,13 @@ def test_a_file_for_gpus_hears_all_of_its_buffer(tmp_path: Path) -> None:
         "samples_900": ["waveform"],
         "samples_1200": ["waveform"],
     }
+    for graph in graphs(path):
+        # Nothing is selected or compared, as masks are, and every size is known beforehand.
+        assert graph.operators
+        assert not {"SELECT", "SELECT_V2", "LESS", "WHERE", "SHAPE"} & set(graph.operators)
+        assert graph.approximate == [True] * graph.operators.count("GELU")
+        assert graph.approximate
+        assert not graph.resizable
     engine = LiteRTEngine(path)
     assert engine.max_seconds(1) == 1200 / 16_000
     clip = np.random.default_rng(0).normal(0, 0.1, 1000).astype("float32")
@@ -189,12 +309,19 @@ def test_a_file_for_gpus_hears_all_of_its_buffer(tmp_path: Path) -> None:
         engine(np.zeros((1, 1201)), [1201])
 
 
-def test_a_model_of_mixed_precision_becomes_float32(tmp_path: Path) -> None:
-    model, extractor = tiny("TFWav2Vec2Model", dtype="mixed_float16"), Wav2Vec2FeatureExtractor()
-    clip = waveforms(0.0)[:1, :1200]
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_model_of_mixed_precision_becomes_float32(lora: bool, tmp_path: Path) -> None:
+    model, single = (tiny("TFWav2Vec2Model", dtype=dtype) for dtype in ("mixed_float16", "float32"))
+    if lora:
+        for each in model, single:
+            enable_lora(each, rank=2)
+        for weight in single.trainable_weights:
+            weight.assign(weight + 0.1)
+        model.set_weights(single.get_weights())
+    extractor, clip = Wav2Vec2FeatureExtractor(), waveforms(0.0)[:1, :1200]
     found = LiteRTEngine(export_litert(model, extractor, tmp_path / "model.tflite").path)(clip, [1200])
-    single = KerasEngine(tiny("TFWav2Vec2Model"), extractor)(clip, [1200])
-    np.testing.assert_allclose(found["last_hidden_state"], single["last_hidden_state"], atol=1e-4)
+    expected = KerasEngine(single, extractor)(clip, [1200])
+    np.testing.assert_allclose(found["last_hidden_state"], expected["last_hidden_state"], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +359,34 @@ def test_an_operator_that_phones_lack_is_an_error(exported: Path) -> None:
         check_builtin(bytes(builder.Output()))
 
 
+def test_an_operator_of_tensorflow_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    def with_another(*arguments: Any) -> dict[str, Endpoint]:
+        function = endpoints(*arguments)["serving_default"].function
+
+        def another(waveform: Any, lengths: Any) -> dict[str, Any]:
+            output = function(waveform, lengths)
+            return output | {"logits": tf.math.bessel_i1e(output["logits"])}
+
+        return {"serving_default": Endpoint(another)}
+
+    monkeypatch.setattr("tfwav2vec2.serving.litert_graph.endpoints", with_another)
+    with pytest.raises(
+        ValueError, match=r"does not convert to LiteRT \(Custom ops: BesselI1e\); nothing was written"
+    ):
+        export_litert(
+            tiny("TFWav2Vec2ForSequenceClassification"), Wav2Vec2FeatureExtractor(), tmp_path / "new.tflite"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"precision": "int4"}, "one of float32, float16, int8; got 'int4'"),
         ({"precision": "int8"}, "int8 is measured on recordings"),
-        ({"lengths": [100]}, "at least .* samples, one frame of the model; got 100"),
+        ({"lengths": [100]}, "at least .* samples, the fewest that the model answers; got 100"),
         ({"for_gpu": True}, "fixed lengths alone"),
         ({"least_agreement": 98}, "between 0 and 1; got 98"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,11 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import soundfile
 
 from tests.conftest import REPOSITORY
 from tests.heads.family import tiny
 from tfwav2vec2 import Transcriber, Wav2Vec2FeatureExtractor
 from tfwav2vec2.serving import saved_model
+from tfwav2vec2.serving.engines import KerasEngine
 from tfwav2vec2.serving.saved_model import export_saved_model, run_saved_model
 
 pytestmark = pytest.mark.skipif(
@@ -196,19 +199,45 @@ def test_the_c_api_loads_it_as_a_server_does(
 def test_other_heads_have_their_own_answers(
     name: str, signature: str, outputs: set[str], tmp_path: Path
 ) -> None:
-    model = tiny(name)
-    folder = export_saved_model(model, Wav2Vec2FeatureExtractor(), tmp_path / "exported")
+    model, extractor = tiny(name), Wav2Vec2FeatureExtractor()
+    folder = export_saved_model(model, extractor, tmp_path / "exported")
     (found,) = run_saved_model(folder, signature, [{"waveform": waveforms(np.nan), "lengths": LENGTHS}])
     assert found.keys() == outputs
-    for value in found.values():
-        assert len(value) == len(LENGTHS)
-        assert value.dtype == object or np.isfinite(value).all()
+    expected = KerasEngine(model, extractor)(waveforms(0.0), LENGTHS)
     if signature == "classify":
-        labels = [model.config.id2label[index] for index in found["scores"].argmax(-1)]
+        labels = [model.config.id2label[index] for index in expected["logits"].argmax(-1)]
         assert [label.decode() for label in found["label"]] == labels
-        np.testing.assert_allclose(found["scores"].sum(-1), 1, atol=1e-6)
+        expected = {"scores": keras.ops.softmax(expected["logits"]).numpy()}
+        np.testing.assert_allclose(found["score"], expected["scores"].max(-1), atol=1e-6)
     if signature == "embed":
-        np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=-1), 1, atol=1e-5)
+        vectors = expected["embeddings"]
+        expected = {"embedding": vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)}
+    counts = expected.pop("frame_lengths", [None] * len(LENGTHS))
+    if "frame_lengths" in found:
+        np.testing.assert_array_equal(found["frame_lengths"], counts)
+    compared = found.keys() & expected.keys()
+    assert compared
+    for field in compared:
+        for row, value, count in zip(found[field], expected[field], counts, strict=True):
+            scale = max(1.0, np.abs(value[:count]).max())
+            np.testing.assert_allclose(row[:count], value[:count], rtol=0, atol=1e-5 * scale)
+    if signature != "serving_default":
+        files = np.array(
+            [wav(row[:length]) for row, length in zip(waveforms(0.0), LENGTHS, strict=True)], object
+        )
+        (of_files,) = run_saved_model(folder, f"{signature}_wav", [{"wav": files}])
+        assert of_files.keys() == outputs
+        for field, value in found.items():
+            if value.dtype == object:
+                assert list(of_files[field]) == list(value)
+            else:
+                np.testing.assert_allclose(of_files[field], value, atol=1e-6)
+
+
+def wav(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
 
 
 def test_what_exists_stays_and_a_failed_export_leaves_nothing(
@@ -230,6 +259,22 @@ def test_what_exists_stays_and_a_failed_export_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_folders_that_a_failed_export_made_are_gone_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    # At the end, when all but the last files are written.
+    monkeypatch.setattr(saved_model, "bundle_files", fail)
+    with pytest.raises(type(error)):
+        export_saved_model(
+            tiny("TFWav2Vec2Model"), Wav2Vec2FeatureExtractor(), tmp_path / "new" / "served" / "1"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_export_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def different(*arguments: Any) -> list[dict[str, np.ndarray]]:
         return [{name: value + 1 for name, value in each.items()} for each in run_saved_model(*arguments)]
@@ -238,6 +283,43 @@ def test_an_export_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ValueError, match=r"The SavedModel's \w+ differs from the model's by"):
         export_saved_model(tiny("TFWav2Vec2Model"), Wav2Vec2FeatureExtractor(), tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_that_is_not_the_likeliest_is_noticed(
+    tiny_ctc: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def different(*arguments: Any) -> list[dict[str, np.ndarray]]:
+        return [{**each, "ids": (each["ids"] + 1) % 10} for each in run_saved_model(*arguments)]
+
+    monkeypatch.setattr(saved_model, "run_saved_model", different)
+    with pytest.raises(ValueError, match="The SavedModel's ids differs from the model's by"):
+        export_saved_model(*tiny_ctc, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'\[', '\*' or '\?' is part of the path, as in .*model \[1\]"):
+        export_saved_model(tiny("TFWav2Vec2Model"), Wav2Vec2FeatureExtractor(), tmp_path / "model [1]" / "1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_half_precision_answers_in_single_precision(
+    tiny_ctc: tuple[Any, Any], tmp_path: Path
+) -> None:
+    model, processor = tiny("TFWav2Vec2ForCTC", "mixed_bfloat16"), tiny_ctc[1]
+    waveform, lengths = waveforms(0.0)[:, :1200], np.array([1200, 811, 1000], np.int32)
+    path = tmp_path / "my models é" / "1"
+    folder = export_saved_model(model, processor, path, clips=list(waveform[:2]))
+    (found,) = run_saved_model(folder, "serving_default", [{"waveform": waveform, "lengths": lengths}])
+    assert {name: value.dtype for name, value in found.items()} == {
+        "logits": np.float32,
+        "frame_lengths": np.int32,
+        "ids": np.int32,
+    }
+    expected = KerasEngine(model, processor)(waveform, lengths)
+    for row, length in enumerate(expected["frame_lengths"]):
+        logits = expected["logits"][row, :length].astype("float32")
+        np.testing.assert_allclose(found["logits"][row, :length], logits, rtol=0, atol=0.2)
 
 
 def test_what_cannot_be_exported_is_named(transcriber: Transcriber, tmp_path: Path) -> None:

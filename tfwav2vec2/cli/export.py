@@ -33,6 +33,11 @@ Examples:
 @click.option("--to", type=click.Choice(FORMATS), default="savedmodel", show_default=True)
 @click.option("--revision", metavar="NAME", help="A branch, tag or commit of MODEL on the hub.")
 @click.option(
+    "--language",
+    metavar="CODE",
+    help="The language of a multilingual model, such as fra for facebook/mms-1b-all; by default the one that MODEL is in.",
+)
+@click.option(
     "--name", help="savedmodel: what the server calls the model; by default the name of its folder."
 )
 @click.option(
@@ -64,7 +69,7 @@ Examples:
     type=click.FloatRange(0, 1),
     default=LEAST_AGREEMENT,
     show_default=True,
-    help="litert: the share of labels that int8 must leave as they are.",
+    help="litert: how far int8 must agree with float32: the share of equal labels, of embeddings the mean cosine.",
 )
 @click.option(
     "--most-words-changed",
@@ -80,7 +85,13 @@ Examples:
 )
 @click.pass_context
 def export(
-    context: click.Context, model: str, destination: Path, to: str, revision: str | None, **options: Any
+    context: click.Context,
+    model: str,
+    destination: Path,
+    to: str,
+    revision: str | None,
+    language: str | None,
+    **options: Any,
 ) -> None:
     """Write MODEL, a folder or a name on the hub, to DEST as a program with all processing inside.
 
@@ -99,7 +110,7 @@ def export(
     chosen = {name: options[name] for name in own[to]}
     try:
         import_models()
-        opened = _opened(model, {} if revision is None else {"revision": revision})
+        opened = _opened(model, language, {} if revision is None else {"revision": revision})
         if to == "litert":
             _export_litert(*opened, destination, **chosen)
         else:
@@ -153,13 +164,13 @@ def _report(written: LiteRTExport, clips: int) -> None:
     if written.agreement is None:
         return
     click.echo(f"in integers: {written.integer_layers}")
-    click.echo(f"on {clips} recordings, beside float32: {written.agreement:.2%} of the labels are the same")
+    click.echo(f"on {clips} recordings, beside float32: {written.agreement:.2%} agreement")
     if written.words_changed is not None:
         click.echo(f"word error rate against its transcripts: {written.words_changed:.2%}")
     click.echo(f"time: {written.time_ratio:.2f} of float32's")
 
 
-def _opened(name: str, hub: dict[str, Any]) -> tuple[Any, Any]:
+def _opened(name: str, language: str | None, hub: dict[str, Any]) -> tuple[Any, Any]:
     """The model of the class that its configuration names, and what prepares its input."""
     from tfwav2vec2.auto import AutoFeatureExtractor
     from tfwav2vec2.config import Wav2Vec2Config
@@ -168,7 +179,11 @@ def _opened(name: str, hub: dict[str, Any]) -> tuple[Any, Any]:
 
     declared = (Wav2Vec2Config.from_pretrained(name, **hub).architectures or ["Wav2Vec2Model"])[0]
     chosen = model_class(declared.removeprefix("TF"))
+    speaks = chosen.__name__ == "TFWav2Vec2ForCTC"
+    if language is not None and not speaks:
+        raise ValueError(f"{name} does not write text, and so is in no language: leave --language out")
+    spoken = {} if language is None else {"target_lang": language}
     # What is wrong with the vocabulary shows before the weights are read.
-    preparing = Wav2Vec2Processor if chosen.__name__ == "TFWav2Vec2ForCTC" else AutoFeatureExtractor
-    processor = preparing.from_pretrained(name, **hub)
-    return chosen.from_pretrained(name, **hub), processor
+    preparing = Wav2Vec2Processor if speaks else AutoFeatureExtractor
+    processor = preparing.from_pretrained(name, **spoken, **hub)
+    return chosen.from_pretrained(name, **spoken, **hub), processor

@@ -132,7 +132,13 @@ def _open(model: str | None, language: str | None, batch_size: int) -> EngineTra
 
         return Transcriber.from_pretrained(model, batch_size=batch_size, language=language)
     except (OSError, ValueError, TypeError, ImportError) as error:
-        raise click.ClickException(str(error)) from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name in ("tensorflow", "keras")
+        advice = (
+            f": pip install {error.name}; a .tflite file runs without it, --model FILE.tflite"
+            if missing
+            else ""
+        )
+        raise click.ClickException(f"{error}{advice}") from error
 
 
 def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTranscriber:
@@ -157,11 +163,15 @@ def _with_progress(
     from tqdm import tqdm
 
     transcripts = transcriber.transcribe([recording.path for recording in recordings], errors="return")
-    with tqdm(total=len(recordings), unit="file", leave=False, disable=None) as bar:
-        for recording, transcript in zip(recordings, transcripts, strict=True):
-            with bar.external_write_mode():
-                yield recording, transcript
-            bar.update()
+    try:
+        with tqdm(total=len(recordings), unit="file", leave=False, disable=None) as bar:
+            for recording, transcript in zip(recordings, transcripts, strict=True):
+                with bar.external_write_mode():
+                    yield recording, transcript
+                bar.update()
+    except (OSError, ValueError) as error:
+        # No recording is to blame: a server that does not answer, a model that gives no text.
+        raise click.ClickException(str(error)) from error
 
 
 def _line(transcript: Transcript, layout: str, bare: bool) -> str:

@@ -15,8 +15,8 @@ from tfwav2vec2.data.examples import Example
 
 
 def is_dataset(source: Any) -> bool:
-    """Whether ``source`` looks like a dataset: it names its columns."""
-    return hasattr(source, "column_names") and hasattr(source, "features")
+    """Whether ``source`` looks like a dataset, or its splits: it names its columns."""
+    return hasattr(source, "column_names") and (hasattr(source, "features") or isinstance(source, Mapping))
 
 
 def from_datasets(

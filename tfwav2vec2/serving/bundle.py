@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfwav2vec2 import __version__
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
+from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import read_json
 
 # What the package notes about the export.
 ABOUT = "export.json"
+# Goes up where an older version would misread an export; those that name none are of the first.
+FORMAT = 1
 # Nothing else is ever read out of an export.
 _NAMES = (
     ABOUT,
@@ -44,14 +48,20 @@ class Bundle:
     processor: Any
     about: Mapping[str, Any]
 
+    @property
+    def shortest(self) -> int:
+        """The fewest samples that make an answer."""
+        return self.about.get("shortest", shortest_clip(self.config))
+
 
 def bundle_files(model: Any, processor: Any, about: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a bundle by their names."""
+    """The files of a bundle by their names; the notes begin with what wrote them."""
     with tempfile.TemporaryDirectory() as folder:
         model.config.save_pretrained(folder)
         processor.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    return files | {ABOUT: json.dumps(dict(about), indent=2).encode()}
+    noted = {"format": FORMAT, "version": __version__, **about}
+    return files | {ABOUT: json.dumps(noted, indent=2).encode()}
 
 
 def read_folder(folder: str | Path) -> Bundle:
@@ -59,7 +69,7 @@ def read_folder(folder: str | Path) -> Bundle:
 
     Raises:
         OSError: where one is missing or damaged.
-        ValueError: where they do not fit one another.
+        ValueError: where they do not fit one another, or are of another version's format.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or not (folder / "preprocessor_config.json").is_file():
@@ -69,6 +79,15 @@ def read_folder(folder: str | Path) -> Bundle:
         )
     kind = Wav2Vec2Processor if (folder / "vocab.json").is_file() else Wav2Vec2FeatureExtractor
     about = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
+    if (found := about.get("format", FORMAT)) != FORMAT:
+        raise ValueError(
+            f"{folder} is of the export format {found!r}, written by version {about.get('version')!r} of the package, and version "
+            f"{__version__} reads format {FORMAT}: export the model again, or use that version"
+        )
+    if not isinstance(about.get("shortest", 1), int):
+        raise ValueError(
+            f"In {folder / ABOUT} 'shortest' is {about['shortest']!r}, which is no number of samples"
+        )
     try:
         return Bundle(Wav2Vec2Config.from_pretrained(folder), kind.from_pretrained(folder), about)
     except TypeError as error:
@@ -81,7 +100,7 @@ def read_archive(path: str | Path) -> Bundle:
 
     Raises:
         OSError: where there is none, or a damaged one.
-        ValueError: where its files do not fit one another.
+        ValueError: where its files do not fit one another, or are of another version's format.
     """
     files: dict[str, bytes] = {}
     try:

@@ -13,11 +13,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfwav2vec2.audio.feature_extractor import VARIANCE_FLOOR
-from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.serving.batching_options import BatchingOptions
 from tfwav2vec2.serving.graph_text import GraphText
 from tfwav2vec2.serving.graph_wav import read_wavs
 from tfwav2vec2.serving.in_graph_batching import BatchedModel
+from tfwav2vec2.serving.shortest import fewest_samples
 
 SAMPLES = (
     tf.TensorSpec((None, None), tf.float32, name="waveform"),
@@ -47,15 +47,15 @@ class Prepared:
         self.model = model
         self.rate = extractor.sampling_rate
         self._normalises = extractor.do_normalize
-        self._shortest = shortest_clip(model.config)
+        self._shortest = fewest_samples(model)
         self._batched = None if batching is None else BatchedModel(model, batching)
 
     def __call__(self, waveform: Any, lengths: Any = None) -> Any:
         """The model's output for (batch, samples) and (batch,); without lengths all samples are audio, and none is masked.
 
         Raises:
-            tf.errors.InvalidArgumentError: when the graph runs, for a length of less than one frame, or beyond the
-                samples.
+            tf.errors.InvalidArgumentError: when the graph runs, for a length that is too short for an answer, or beyond
+                the samples.
         """
         if lengths is None:
             if self._normalises:
@@ -76,7 +76,7 @@ class Prepared:
         checks = [
             tf.debugging.Assert(
                 tf.reduce_all(lengths >= self._shortest),
-                ["lengths must be at least", self._shortest, "samples, one frame of the model; got", lengths],
+                ["lengths must be at least", self._shortest, "samples; got", lengths],
                 summarize=16,
             ),
             tf.debugging.Assert(
@@ -118,7 +118,7 @@ def endpoints(model: Any, processor: Any, *, batching: BatchingOptions | None = 
         batching: how concurrent calls are put together inside the graph; by default they are not.
 
     Raises:
-        ValueError: where speech recognition has no tokenizer, or one that does not fit the model, and where a model
+        ValueError: where speech recognition has no tokenizer, or one of another size or language than the model, and where a model
             whose answers depend on padding is to be batched.
         TypeError: for a model that has no answer to give, such as the one for pretraining.
     """
@@ -151,9 +151,14 @@ def endpoints(model: Any, processor: Any, *, batching: BatchingOptions | None = 
 def _fields(prepared: Prepared, names: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
     def fields(waveform: Any, lengths: Any = None) -> dict[str, Any]:
         output = prepared(waveform, lengths)
-        return {name: output[name] for name in names}
+        return {name: _widened(output[name]) for name in names}
 
     return fields
+
+
+def _widened(value: Any) -> Any:
+    """Numbers of half precision as float32: what a signature gives does not depend on how the model computes."""
+    return tf.cast(value, tf.float32) if value.dtype.is_floating else value
 
 
 def _of_files(prepared: Prepared, function: Callable[..., dict[str, Any]]) -> Endpoint:
@@ -169,12 +174,18 @@ def _speech_recognition(prepared: Prepared, tokenizer: Any) -> dict[str, Endpoin
     from tfwav2vec2.language.vocabulary import check_vocabulary
 
     check_vocabulary(tokenizer, prepared.model.config)
+    languages = prepared.model.target_lang, tokenizer.target_lang
+    if None not in languages and len(set(languages)) > 1:
+        raise ValueError(
+            "The model is in the language {!r} and the tokenizer in {!r}, so that the text would be wrong; switch both, with "
+            "model.load_adapter and tokenizer.set_target_lang".format(*languages)
+        )
     writer = GraphText.of(tokenizer, prepared.model.config.vocab_size)
 
     def logits(waveform: Any, lengths: Any = None) -> dict[str, Any]:
         output = prepared(waveform, lengths)
         ids, _ = writer.best_path(output.logits, output.frame_lengths)
-        return {"logits": output.logits, "frame_lengths": output.frame_lengths, "ids": ids}
+        return {"logits": _widened(output.logits), "frame_lengths": output.frame_lengths, "ids": ids}
 
     def transcribe(waveform: Any, lengths: Any) -> dict[str, Any]:
         output = prepared(waveform, lengths)

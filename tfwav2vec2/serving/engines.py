@@ -40,11 +40,13 @@ class Engine(ABC):
     Attributes:
         name: what it runs, for messages.
         sampling_rate: of the samples that it takes, in Hz.
+        shortest: the fewest samples that make an answer, as far as is known.
         config: the model's, where it is known.
     """
 
     name: str
     sampling_rate: int = SAMPLE_RATE
+    shortest: int = 1
     config: Wav2Vec2Config | None = None
 
     def __call__(self, waveform: np.ndarray, lengths: Sequence[int] | np.ndarray) -> Arrays:
@@ -59,8 +61,8 @@ class Engine(ABC):
             the signature ``serving_default`` of :func:`~tfwav2vec2.serving.endpoints.endpoints` gives.
 
         Raises:
-            ValueError: for a length of less than one frame or beyond the samples, for other shapes, and for samples that
-                are no numbers.
+            ValueError: for a length that is too short for an answer or beyond the samples, for other shapes, and for
+                samples that are no numbers.
             OSError: where a server does not answer.
         """
         return self._run(*self._checked(waveform, lengths))
@@ -74,11 +76,6 @@ class Engine(ABC):
 
     @abstractmethod
     def _run(self, waveform: np.ndarray, lengths: np.ndarray) -> Arrays: ...
-
-    @property
-    def shortest(self) -> int:
-        """The fewest samples that make one frame."""
-        return 1 if self.config is None else shortest_clip(self.config)
 
     def max_seconds(self, batch_size: int) -> float:
         """The longest recording in seconds whose attention, in a batch of so many, fits the memory set aside for it."""
@@ -109,8 +106,8 @@ class Engine(ABC):
         samples = waveform.shape[1]
         if counts.size and not (self.shortest <= counts.min() and counts.max() <= samples):
             raise ValueError(
-                f"The lengths must lie between {self.shortest} samples, one frame of the model, and the {samples} of the "
-                f"waveform; got {counts.tolist()}"
+                f"The lengths must lie between {self.shortest} samples, the fewest that {self.name} answers, and the {samples} "
+                f"of the waveform; got {counts.tolist()}"
             )
         for index, (row, length) in enumerate(zip(waveform, counts, strict=True)):
             if not np.isfinite(row[:length]).all():
@@ -155,6 +152,7 @@ class KerasEngine(_WithTokenizer):
     def __init__(self, model: Any, processor: Any) -> None:
         self.name = type(model).__name__
         self.model, self.processor, self.config = model, processor, model.config
+        self.shortest = shortest_clip(model.config)
         self._extractor = copy.copy(getattr(processor, "feature_extractor", processor))
         self._extractor.padding_side = "right"  # models take padding at the end alone
         self.sampling_rate = self._extractor.sampling_rate
@@ -190,7 +188,7 @@ class LiteRTEngine(_WithTokenizer):
         if not is_litert(path):
             raise OSError(f"{path} is no LiteRT file; give one that tfwav2vec2 export wrote with --to litert")
         bundle = read_archive(path)
-        self.config, self.processor = bundle.config, bundle.processor
+        self.config, self.processor, self.shortest = bundle.config, bundle.processor, bundle.shortest
         self.sampling_rate = getattr(self.processor, "feature_extractor", self.processor).sampling_rate
         module = import_litert()
         try:
@@ -273,9 +271,15 @@ class SavedModelEngine(Engine):
                 f"{path} holds no SavedModel (saved_model.pb); give a folder that tfwav2vec2 export wrote"
             )
         bundle = read_folder(Path(path) / EXTRA)
-        self.config = bundle.config
+        self.config, self.shortest = bundle.config, bundle.shortest
         self.sampling_rate = getattr(bundle.processor, "feature_extractor", bundle.processor).sampling_rate
-        import tensorflow as tf
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise ImportError(
+                "A SavedModel runs in TensorFlow, which is not installed: pip install tensorflow; or give a .tflite file, which "
+                "runs without it"
+            ) from error
 
         from tfwav2vec2.serving.session import SavedModelSession
 
@@ -337,8 +341,9 @@ def is_litert(path: str | Path) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the traces that TensorFlow adds."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """What an error says, without the heading and the traces that TensorFlow adds."""
+    lines = str(error).removeprefix("Graph execution error:").strip().splitlines()
+    return next(iter(lines), type(error).__name__)
 
 
 def import_litert() -> Any:
@@ -357,10 +362,14 @@ def import_litert() -> Any:
 
 
 def is_engine(source: Any) -> bool:
-    """Whether :func:`open_engine` can open ``source``: a ``.tflite`` file, a SavedModel's folder or a server's address."""
-    return (
-        is_server(source) or Path(source).suffix == ".tflite" or is_litert(source) or is_saved_model(source)
-    )
+    """Whether ``source`` is for :func:`open_engine`: a ``.tflite`` file, a SavedModel's folder or a server's address.
+
+    A folder with weights in the hub's layout is not, whatever lies beside them: weights are data, and a SavedModel is a
+    program, which is run only where nothing else can be meant.
+    """
+    if is_server(source) or Path(source).suffix == ".tflite" or is_litert(source):
+        return True
+    return is_saved_model(source) and not (Path(source) / "config.json").exists()
 
 
 def is_server(source: Any) -> bool:

@@ -9,11 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.serving.bundle import append_archive, bundle_files
-from tfwav2vec2.serving.engines import KerasEngine, LiteRTEngine, import_litert
+from tfwav2vec2.serving.destination import new_folders
+from tfwav2vec2.serving.engines import KerasEngine, LiteRTEngine, first_line, import_litert
 from tfwav2vec2.serving.precision import LEAST_AGREEMENT, MOST_WORDS_CHANGED, Precision
 from tfwav2vec2.serving.quantization import in_half_precision, in_integers
+from tfwav2vec2.serving.shortest import fewest_samples
 from tfwav2vec2.weights.files import write_atomically
 
 # How far an answer may be from the model's, as a share of the largest: the runtime sums in another order, a 16-bit float
@@ -33,7 +34,8 @@ class LiteRTExport:
         bytes: its size.
         float32_bytes: the size at full precision.
         integer_layers: for int8, which layers compute in integers.
-        agreement: for int8, the share of answers for the clips that are those of the float32 file.
+        agreement: for int8, how far the answers for the clips are those of the float32 file, 0 to 1: the share of equal
+            labels, of embeddings and hidden states the mean cosine.
         words_changed: for int8 speech recognition, the word error rate of its transcripts against the float32 file's.
         time_ratio: for int8, its time for the clips in that of the float32 file.
     """
@@ -79,7 +81,8 @@ def export_litert(
         lengths: in samples, of the signatures with a fixed length.
         clips: recordings (samples,) at the model's rate to try the file with; noise by default. ``int8`` needs real
             speech, of the kind that the model is for.
-        least_agreement: for int8, the share of answers that must be those of the float32 file, 0 to 1.
+        least_agreement: for int8, how far its answers must be those of the float32 file, 0 to 1: the share of equal labels,
+            of embeddings and hidden states the mean cosine.
         most_words_changed: for int8 speech recognition, the highest word error rate of its transcripts against those of
             the float32 file.
         for_gpu: make the file that the GPUs of phones run: fixed lengths alone, GELU by its tanh approximation, and no
@@ -87,7 +90,7 @@ def export_litert(
 
     Raises:
         FileExistsError: where there is something at ``path`` already.
-        ValueError: where the processor does not fit the model, a length is less than one frame, the file gives something
+        ValueError: where the processor does not fit the model, a length is too short for an answer, the file gives something
             else than the model, int8 changes too many answers, or on another backend than TensorFlow.
         TypeError: for a model that has no answer for a recording.
         ImportError: where LiteRT, or what makes smaller weights, is not installed.
@@ -98,20 +101,20 @@ def export_litert(
     from tfwav2vec2.serving.litert_graph import check_builtin, convert, variant
 
     model = variant(model, for_gpu)
+    shortest = fewest_samples(model)
     float32 = content = convert(model, processor, lengths, for_gpu)
     check_builtin(float32)
     rate = getattr(processor, "feature_extractor", processor).sampling_rate
-    tried = _noise(rate, lengths) if clips is None else clips
-    files = bundle_files(model, processor, {"precision": precision, "for_gpu": for_gpu})
+    tried = _noise(rate, shortest, lengths) if clips is None else clips
+    about = {"precision": precision, "for_gpu": for_gpu, "shortest": shortest}
+    files = bundle_files(model, processor, about)
     figures: dict[str, Any] = {}
     if precision == "int8":
         content, figures = in_integers(float32, files, tried, least_agreement, most_words_changed)
-        about = {"precision": precision, "for_gpu": for_gpu, "integer_layers": figures["integer_layers"]}
-        files = bundle_files(model, processor, about)
+        files = bundle_files(model, processor, about | {"integer_layers": figures["integer_layers"]})
     elif precision == "float16":
         content = in_half_precision(float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as temporary:
+    with new_folders(path.parent), write_atomically(path) as temporary:
         temporary.write_bytes(content)
         append_archive(temporary, files)
         if precision != "int8":
@@ -146,11 +149,11 @@ def _check_request(
         )
     if not 0.0 <= least_agreement <= 1.0:
         raise ValueError(f"least_agreement is a share between 0 and 1; got {least_agreement!r}")
-    shortest = shortest_clip(model.config)
+    shortest = fewest_samples(model)
     short = [samples for samples in lengths if samples < shortest]
     if short:
         raise ValueError(
-            f"A length must be at least {shortest} samples, one frame of the model; got {short[0]}"
+            f"A length must be at least {shortest} samples, the fewest that the model answers; got {short[0]}"
         )
     if for_gpu and not lengths:
         raise ValueError(
@@ -158,12 +161,10 @@ def _check_request(
         )
 
 
-def _noise(rate: int, lengths: Sequence[int]) -> list[np.ndarray]:
+def _noise(rate: int, shortest: int, lengths: Sequence[int]) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    most = min(lengths, default=rate)
-    return [
-        rng.normal(0.0, 0.1, min(round(seconds * rate), most)).astype("float32") for seconds in _TRIED_SECONDS
-    ]
+    counts = [max(round(seconds * rate), shortest) for seconds in _TRIED_SECONDS]
+    return [rng.normal(0.0, 0.1, min([count, *lengths])).astype("float32") for count in counts]
 
 
 def _compare(path: Path, model: Any, processor: Any, clips: Sequence[np.ndarray], allowed: float) -> None:
@@ -177,7 +178,13 @@ def _compare(path: Path, model: Any, processor: Any, clips: Sequence[np.ndarray]
     for clip in clips:
         # A file for GPUs hears the silence behind a clip as well.
         clip = np.pad(clip, (0, engine.buffer(len(clip)) - len(clip)))
-        found = engine(clip[None], [len(clip)])
+        try:
+            found = engine(clip[None], [len(clip)])
+        except RuntimeError as error:
+            raise ValueError(
+                f"The file does not run in LiteRT ({first_line(error)}); nothing was written. Please report this with the model's "
+                "config.json"
+            ) from error
         expected = model_itself(clip[None], [len(clip)])
         frames = int(expected["frame_lengths"][0]) if "frame_lengths" in expected else None
         for name in ("logits", "embeddings", "last_hidden_state"):

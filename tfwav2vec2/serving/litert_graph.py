@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from tfwav2vec2.serving.endpoints import SAMPLES, endpoints
 from tfwav2vec2.serving.engines import FIXED, RESIZABLE
@@ -37,10 +39,12 @@ def convert(model: Any, processor: Any, lengths: Sequence[int], for_gpu: bool) -
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             return converter.convert()
-        except tf.lite.python.convert_phase.ConverterError as error:
+        except ConverterError as error:
+            # Thousands of lines, one of which names the operators that LiteRT does not have.
+            said = re.search(r"(?:Custom|Flex) ops: .+", str(error)) or re.match(".{0,300}", str(error))
             raise ValueError(
-                f"The model does not convert to LiteRT ({str(error).strip().splitlines()[0][:300]}); nothing was written. "
-                "Please report this with the model's config.json"
+                f"The model does not convert to LiteRT ({said[0]}); nothing was written. Please report this with the "
+                "model's config.json"
             ) from error
 
 
@@ -57,7 +61,9 @@ def variant(model: Any, for_gpu: bool) -> Any:
     }
     if not changes and keras.backend.standardize_dtype(model.compute_dtype) == "float32":
         return model
-    changed = type(model)(type(config).from_dict(config.to_dict() | changes), dtype="float32")
+    # With LoRA's weights, where there are any.
+    made_of = model.get_config() | {"dtype": "float32", "config": config.to_dict() | changes}
+    changed = type(model).from_config(made_of)
     changed.set_weights(model.get_weights())
     return changed
 

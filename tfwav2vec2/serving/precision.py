@@ -6,5 +6,5 @@ from typing import Literal
 
 Precision = Literal["float32", "float16", "int8"]
 
-# The share of labels that int8 must leave as they are, and the word error rate of its transcripts against float32's.
+# How far int8 must agree with float32, and the word error rate of its transcripts against float32's.
 LEAST_AGREEMENT, MOST_WORDS_CHANGED = 0.98, 0.05

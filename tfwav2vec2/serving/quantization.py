@@ -72,8 +72,8 @@ def in_integers(
             return smaller, {"integer_layers": layers, **figures}
         measured.append(f"{agrees:.1%} and {changed:.1%} with {layers} in integers")
     raise ValueError(
-        f"int8 changes too much of what is heard in these {len(clips)} recordings: at least {least_agreement:.1%} of the "
-        f"labels must stay, and at most {most_words_changed:.1%} of the words may change, and it is "
+        f"int8 changes too much of what is heard in these {len(clips)} recordings: its agreement with float32 must be at least "
+        f"{least_agreement:.1%}, and at most {most_words_changed:.1%} of the words may change, and it is "
         f"{', '.join(measured)}. Nothing was written: export with float16, or allow more changes"
     )
 

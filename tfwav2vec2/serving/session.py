@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +18,17 @@ class SavedModelSession:
         path: the folder. It is a program: load none that you would not run.
 
     Raises:
-        tf.errors.OpError, RuntimeError, OSError, ValueError: where it is damaged, as TensorFlow says it.
+        tf.errors.OpError, RuntimeError, OSError, ValueError: where it is damaged, as TensorFlow says it, and for a path
+            that TensorFlow takes for a pattern.
     """
 
     def __init__(self, path: str | Path) -> None:
         import tensorflow as tf
 
+        if glob.escape(str(path)) != str(path):
+            raise ValueError(
+                f"TensorFlow in Python finds no weights where '[', '*' or '?' is part of the path, as in {path}: take another folder"
+            )
         self._path = path
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)

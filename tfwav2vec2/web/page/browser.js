@@ -48,8 +48,7 @@ export function load() {
 
 async function open() {
   const configuration = await configure();
-  const problem = configuration.problem ?? configuration.error;
-  if (problem) throw new Trouble(asSentence(problem));
+  if (configuration.problem) throw new Trouble(asSentence(configuration.problem));
   const worker = new Worker(new URL("worker.js", import.meta.url));
   try {
     await new Promise((resolve, reject) => {
