@@ -1,13 +1,18 @@
-"""The embedded model as a SavedModel and as a LiteRT file: each reads the demo's clips as the model itself does."""
+"""The embedded model as a SavedModel, behind a server, and as a LiteRT file: each reads the demo's clips as the model does.
+
+In the place of TensorFlow Serving, which needs docker, stands the one of the tests, which answers the same requests.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.serving.stand_in_server import stand_in_server
 from tfwav2vec2.serving.engines import Engine, open_engine
 
 
@@ -26,17 +31,21 @@ def show_exports(transcriber: Any, clips: Sequence[Path]) -> None:
         paths = {"SavedModel": Path(folder, "digits", "1"), "LiteRT": Path(folder, "digits.tflite")}
         export_saved_model(transcriber.model, transcriber.processor, paths["SavedModel"])
         export_litert(transcriber.model, transcriber.processor, paths["LiteRT"])
-        engines: dict[str, Engine] = {"Keras": transcriber.engine}
-        engines |= {name: open_engine(path) for name, path in paths.items()}
         heard = {}
-        for name, engine in engines.items():
-            started = time.perf_counter()
-            heard[name] = [found.text for found in EngineTranscriber(engine).transcribe(clips)]
-            seconds = time.perf_counter() - started
-            size = f", {_megabytes(paths[name]):.1f} MB" if name in paths else ""
-            print(f"  {name:<10}  {' '.join(heard[name])}   ({seconds:.2f} s{size})")
-        for name in paths:
-            engines[name].close()
+        with stand_in_server(paths["SavedModel"], "digits") as server, ExitStack() as opened:
+            sources: dict[str, Any] = {
+                **paths,
+                "REST": f"{server.rest}/v1/models/digits",
+                "gRPC": f"grpc://{server.grpc}/digits",
+            }
+            engines: dict[str, Engine] = {"Keras": transcriber.engine}
+            engines |= {name: opened.enter_context(open_engine(source)) for name, source in sources.items()}
+            for name, engine in engines.items():
+                started = time.perf_counter()
+                heard[name] = [found.text for found in EngineTranscriber(engine).transcribe(clips)]
+                seconds = time.perf_counter() - started
+                size = f", {_megabytes(paths[name]):.1f} MB" if name in paths else ""
+                print(f"  {name:<10}  {' '.join(heard[name])}   ({seconds:.2f} s{size})")
     different = [name for name, texts in heard.items() if texts != heard["Keras"]]
     if different:
         raise SystemExit(f"Error: {', '.join(different)} hears something else than the model")

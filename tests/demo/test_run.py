@@ -1,4 +1,6 @@
 import csv
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -33,9 +35,10 @@ def test_the_demo_shows_what_was_said_and_counts_the_errors(stand_in, tmp_path, 
     assert f"of {sum(len(text.split()) for _, _, text in make_clips.SENTENCES)} digits)" in out
     assert f"skipped, {tmp_path / 'fsdd'} is not there" in out
     # Random weights that agree: what is exported computes what the model does.
-    heard = [line.split()[1:-4] for line in out.splitlines() if line.startswith(("  SavedModel", "  LiteRT"))]
-    assert len(heard) == 2
-    assert heard[0] == heard[1]
+    engines = ("Keras", "SavedModel", "LiteRT", "REST", "gRPC")
+    lines = [line for line in out.splitlines() if line.startswith(tuple(f"  {name}" for name in engines))]
+    assert [line.split()[0] for line in lines] == list(engines)
+    assert len({line.partition("   (")[0].split(maxsplit=1)[1] for line in lines}) == 1
     assert out.endswith("all engines give the same text\n")
 
 
@@ -72,9 +75,13 @@ def test_an_engine_that_hears_something_else_stops_the_demo(stand_in, monkeypatc
             return {}
 
     monkeypatch.setattr(exports, "open_engine", lambda _: Deaf())
+    addresses = SimpleNamespace(rest="http://localhost", grpc="localhost")
+    monkeypatch.setattr(exports, "stand_in_server", lambda *_: nullcontext(addresses))
     monkeypatch.setattr("tfwav2vec2.serving.saved_model.export_saved_model", lambda *_: None)
     monkeypatch.setattr("tfwav2vec2.serving.litert.export_litert", lambda *_: None)
     monkeypatch.setattr(exports, "_megabytes", lambda _: 0.0)
     clips = [path for path, _ in run.sample_clips()]
-    with pytest.raises(SystemExit, match="SavedModel, LiteRT hears something else than the model"):
+    with pytest.raises(
+        SystemExit, match="SavedModel, LiteRT, REST, gRPC hears something else than the model"
+    ):
         exports.show_exports(Transcriber.from_pretrained(), clips)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tfwav2vec2 import Transcriber, Wav2Vec2Config, load_audio
+from tfwav2vec2 import EngineTranscriber, Transcriber, Wav2Vec2Config, load_audio
 from tfwav2vec2.serving import engines
 from tfwav2vec2.transcription.transcriber import Transcript
 
@@ -160,3 +160,25 @@ def test_a_vocabulary_that_does_not_fit_is_found_when_the_model_is_opened(tiny_f
     (folder / "vocab.json").write_text('{"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4}')
     with pytest.raises(ValueError, match=r"head of .* has 10 outputs and the vocabulary 5 tokens"):
         Transcriber.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_what_an_engine_refuses_is_one_recordings_error(transcriber, paths, monkeypatch, batch_size):
+    texts = transcriber.engine.texts
+    refused = round(0.2 * 16_000)  # the third recording, at the model's rate
+
+    def picky(waveform, lengths):
+        if refused in list(lengths):
+            raise ValueError("lengths must be at least 400")
+        return texts(waveform, lengths)
+
+    monkeypatch.setattr(transcriber.engine, "texts", picky)
+    by_engine = EngineTranscriber(transcriber.engine, batch_size=batch_size)
+    found = list(by_engine.transcribe(paths, errors="return"))
+    assert [transcript.file for transcript in found] == [str(path) for path in paths]
+    assert [transcript.error for transcript in found] == [
+        None, None, f"{paths[2]}: lengths must be at least 400", None,
+    ]  # fmt: skip
+    assert all(found[index].text for index in (0, 1, 3))
+    with pytest.raises(ValueError, match="lengths must be at least 400"):
+        list(by_engine.transcribe(paths))

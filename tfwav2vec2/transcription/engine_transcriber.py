@@ -120,7 +120,20 @@ class EngineTranscriber:
         waveform = np.zeros((len(clips), max(lengths)), np.float32)
         for row, clip in zip(waveform, clips, strict=True):
             row[: len(clip.waveform)] = clip.waveform
-        for clip, text in zip(clips, self.engine.texts(waveform, lengths), strict=True):
+        try:
+            texts = self.engine.texts(waveform, lengths)
+        except ValueError as error:
+            if errors == "raise":
+                raise
+            if len(clips) > 1:
+                # Which of them is refused shows when each goes alone.
+                for clip in clips:
+                    yield from self._transcribe_clips([clip], errors)
+                return
+            seconds = lengths[0] / self.engine.sampling_rate
+            yield Transcript(clips[0].file, "", seconds, f"{clips[0].file}: {error}")
+            return
+        for clip, text in zip(clips, texts, strict=True):
             seconds = len(clip.waveform) / self.engine.sampling_rate
             if text is not None:
                 yield Transcript(clip.file, text, seconds)
