@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from tfwav2vec2.extras import require_extra
+
 __all__ = ["Transcribe", "TranscriptionModelHandler"]
 
 _HOMES = {"Transcribe": "transform", "TranscriptionModelHandler": "model_handler"}
@@ -19,12 +21,7 @@ def require_packages() -> None:
     Raises:
         ImportError: where it is not.
     """
-    try:
-        import apache_beam  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"Large batches need the package {error.name}, which is not installed: pip install 'tfwav2vec2[beam]'"
-        ) from error
+    require_extra("beam", "Large batches need", ("apache_beam",))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,10 @@ It needs the packages of the extra ``serve``, and imports them only when :func:`
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
+
+from tfwav2vec2.extras import require_extra
 
 __all__ = ["ServerOptions", "create_app"]
 
@@ -18,22 +21,15 @@ def require_packages() -> None:
     Raises:
         ImportError: where it is not.
     """
-    try:
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-        import websockets  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"The server needs the package {error.name}, which is not installed: pip install 'tfwav2vec2[serve]'"
-        ) from error
+    require_extra(
+        "serve",
+        "The server needs",
+        ("prometheus_client", "python_multipart", "starlette", "uvicorn", "websockets"),
+    )
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
     require_packages()
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
