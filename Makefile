@@ -5,11 +5,12 @@ PARITY := .venv-parity
 TRANSFORMERS5 := .venv-transformers5
 LITERT := .venv-litert
 LITERTJS := .litertjs
+TENSORFLOW_IO := .venv-tensorflow-io
 PY := $(VENV)/bin/python
 PYTEST := -m pytest -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test page two-processes notebooks slow soak slow-on-jax lint parity full benchmarks clean
+.PHONY: help demo test page tensorflow-io two-processes notebooks slow soak slow-on-jax lint parity full benchmarks clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,13 @@ $(LITERT)/.ready: pyproject.toml setup.cfg requirements/litert.txt $(shell find 
 	$(LITERT)/bin/python -m pip install --quiet --no-deps .
 	@touch $@
 
+# Decoding in the graph: an older TensorFlow than the package asks for.
+$(TENSORFLOW_IO)/.ready: requirements/tensorflow-io.txt
+	$(PYTHON) -m venv $(TENSORFLOW_IO)
+	$(TENSORFLOW_IO)/bin/python -m pip install --quiet --requirement requirements/tensorflow-io.txt
+	$(TENSORFLOW_IO)/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
 # What runs a model inside a browser; the page's tests also want Chromium, which a system's package manager installs.
 $(LITERTJS)/.ready:
 	npm install --silent --no-fund --no-audit --prefix $(LITERTJS) @litertjs/core@2.5.3
@@ -66,6 +74,9 @@ page: $(VENV)/.ready $(LITERTJS)/.ready  ## Speak into the page, on the server a
 	TFWAV2VEC2_LITERTJS=$(CURDIR)/$(LITERTJS)/node_modules KERAS_BACKEND=tensorflow \
 	  $(PY) $(PYTEST) --numprocesses 2 --dist loadfile tests/web/test_page.py tests/web/test_page_modules.py
 
+tensorflow-io: $(TENSORFLOW_IO)/.ready  ## Decode in the graph, on the last TensorFlow that tensorflow-io works with
+	KERAS_BACKEND=tensorflow $(TENSORFLOW_IO)/bin/python $(PYTEST) tests/data/test_graph_audio.py
+
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
 	$(PY) notebooks/execute.py --check
 
@@ -89,7 +100,7 @@ parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference,
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity tests/recipes/test_fsdd.py
 	$(PARITY)/bin/python -m tests.parity.table --size tiny --check README.md
 
-full: test page slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
+full: test page tensorflow-io slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
@@ -101,6 +112,7 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.open_model
 	$(PARITY)/bin/python -m benchmarks.convert
 	$(PARITY)/bin/python -m benchmarks.training_step
+	$(PARITY)/bin/python -m benchmarks.input_pipeline
 	$(PARITY)/bin/python -m benchmarks.streaming
 	$(PARITY)/bin/python -m benchmarks.batch
 	$(PARITY)/bin/python -m pip install --quiet --requirement requirements/benchmarks.txt
@@ -109,4 +121,4 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.litert_cold_start
 
 clean:  ## Remove the environments
-	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5) $(LITERT) $(LITERTJS)
+	rm -rf $(VENV) $(PARITY) $(TRANSFORMERS5) $(LITERT) $(LITERTJS) $(TENSORFLOW_IO)
