@@ -62,7 +62,8 @@ def clip_sums(optimizer: keras.optimizers.Optimizer) -> None:
     import tensorflow as tf
 
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if not (inner.clipnorm or inner.global_clipnorm or inner.clipvalue):
+    # One that holds several optimizers has none of these.
+    if not any(getattr(inner, name, None) for name in ("clipnorm", "global_clipnorm", "clipvalue")):
         return
 
     def clip(gradients: Any) -> list[Any]:
