@@ -75,6 +75,7 @@ page: $(VENV)/.ready $(LITERTJS)/.ready  ## Speak into the page, on the server a
 	  $(PY) $(PYTEST) --numprocesses 2 --dist loadfile tests/web/test_page.py tests/web/test_page_modules.py
 
 tensorflow-io: $(TENSORFLOW_IO)/.ready  ## Decode in the graph, on the last TensorFlow that tensorflow-io works with
+	$(TENSORFLOW_IO)/bin/python -c 'import tensorflow_io'  # the tests would skip without it
 	KERAS_BACKEND=tensorflow $(TENSORFLOW_IO)/bin/python $(PYTEST) tests/data/test_graph_audio.py
 
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)

@@ -130,6 +130,9 @@ def summary(report: SpeechReport | ClassReport) -> dict[str, Any]:
             "deletions": words.deletions,
             "insertions": words.insertions,
             "correct_transcripts": words.correct_transcripts,
+            "substituted": [[said, found, count] for (said, found), count in words.substituted.most_common()],
+            "deleted": words.deleted.most_common(),
+            "inserted": words.inserted.most_common(),
             "speakers": {
                 name: {"wer": rate.rate, "words": rate.units} for name, rate in report.by_speaker.items()
             },
