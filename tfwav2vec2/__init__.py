@@ -94,6 +94,9 @@ _HOMES = {
     # sound files to text
     "Transcriber": "transcription.transcriber",
     "EngineTranscriber": "transcription.engine_transcriber",
+    "Transcript": "transcription.transcript",
+    "TimedWord": "transcription.transcript",
+    "TimedCharacter": "transcription.transcript",
     # sound as it arrives to text
     "StreamingTranscriber": "transcription.streaming",
     "StreamingEncoder": "transcription.streaming",

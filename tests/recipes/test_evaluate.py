@@ -7,7 +7,7 @@ from recipes.spoken_digits import evaluate
 from recipes.spoken_digits.evaluate import measure, report, total
 from recipes.spoken_digits.strings import DigitString
 from recipes.spoken_digits.word_errors import WordErrors
-from tfwav2vec2.transcription.transcriber import Transcript
+from tfwav2vec2.transcription.transcript import Transcript
 
 
 class Echo:

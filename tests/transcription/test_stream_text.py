@@ -14,11 +14,10 @@ from tests.transcription.streams import CUTS, pieces
 from tfwav2vec2 import Wav2Vec2CTCTokenizer
 from tfwav2vec2.transcription.stream_text import (
     LONGEST_WORD,
-    StreamedCharacter,
     StreamedDecoder,
     StreamedText,
-    StreamedWord,
 )
+from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord
 
 HOP, RATE = 320, 16_000
 # Blanks, special tokens, delimiters, spaces of their own, letters, and tokens of several characters.
@@ -72,11 +71,11 @@ def test_any_split_gives_what_the_tokenizer_gives(
 
     assert "".join(text.new for text in found) == whole.text
     assert [*chain.from_iterable(text.characters for text in found)] == [
-        StreamedCharacter(written(of["char"]), seconds(of["start_offset"]), seconds(of["end_offset"]))
+        TimedCharacter(written(of["char"]), seconds(of["start_offset"]), seconds(of["end_offset"]))
         for of in whole.char_offsets
     ]
     assert [*chain.from_iterable(text.words for text in found)] == [
-        StreamedWord(written(of["word"]), seconds(of["start_offset"]), seconds(of["end_offset"]))
+        TimedWord(written(of["word"]), seconds(of["start_offset"]), seconds(of["end_offset"]))
         for of in whole.word_offsets
     ]
     assert found[-1].partial == ""
@@ -88,18 +87,18 @@ def test_what_is_open_is_carried_across(tokenizer: Wav2Vec2CTCTokenizer) -> None
     decoder = decoder_of(tokenizer)
     assert decoder.push(ids("-AA")) == StreamedText(new="A", partial="A", seconds=0.06)
     assert decoder.push(ids("A-")) == StreamedText(
-        partial="A", characters=(StreamedCharacter("A", 0.02, 0.08),), seconds=0.1
+        partial="A", characters=(TimedCharacter("A", 0.02, 0.08),), seconds=0.1
     )
     assert decoder.push(ids("A")) == StreamedText(new="A", partial="AA", seconds=0.12)
     # The space waits for what follows it, and the word is known to be complete.
     assert decoder.push(ids("|")) == StreamedText(
-        words=(StreamedWord("AA", 0.02, 0.12),), characters=(StreamedCharacter("A", 0.1, 0.12),), seconds=0.14
+        words=(TimedWord("AA", 0.02, 0.12),), characters=(TimedCharacter("A", 0.1, 0.12),), seconds=0.14
     )
     assert decoder.push(ids("-b")) == StreamedText(
-        new=" b", partial="b", characters=(StreamedCharacter(" ", 0.12, 0.14),), seconds=0.18
+        new=" b", partial="b", characters=(TimedCharacter(" ", 0.12, 0.14),), seconds=0.18
     )
     assert decoder.push([], last=True) == StreamedText(
-        words=(StreamedWord("b", 0.16, 0.18),), characters=(StreamedCharacter("b", 0.16, 0.18),), seconds=0.18
+        words=(TimedWord("b", 0.16, 0.18),), characters=(TimedCharacter("b", 0.16, 0.18),), seconds=0.18
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tfwav2vec2 import EngineTranscriber, Transcriber, Wav2Vec2Config, load_audio
 from tfwav2vec2.serving import engines
-from tfwav2vec2.transcription.transcriber import Transcript
+from tfwav2vec2.transcription.transcript import Transcript
 
 FILES = ["a.wav", "b.flac", "sub/a.wav", "sub/deep/c.OGG"]
 

@@ -13,7 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from tfwav2vec2.beam.transcription import BatchTranscriber, Source, try_out
 from tfwav2vec2.data.examples import Example
 from tfwav2vec2.serving.engines import Engine, LiteRTEngine, is_engine, is_server, open_engine
-from tfwav2vec2.transcription.engine_transcriber import Transcript
+from tfwav2vec2.transcription.transcript import Transcript
 
 METRICS = "tfwav2vec2"
 """The namespace of the counters: those of :class:`~tfwav2vec2.beam.transcription.Tally`, and Beam's own."""
@@ -29,7 +29,7 @@ class TranscriptionModelHandler(ModelHandler[Source, Transcript, Engine]):
     """Opens a model once in each process, and transcribes recordings with it, batched by length.
 
     An example is a file's path or bytes, or a :class:`tfwav2vec2.Example`; a prediction is a
-    :class:`~tfwav2vec2.transcription.engine_transcriber.Transcript`, whose ``error`` says why where there is no text.
+    :class:`~tfwav2vec2.transcription.transcript.Transcript`, whose ``error`` says why where there is no text.
     Only paths travel between the steps of a pipeline: audio is read where it is transcribed.
 
     Args:

@@ -16,7 +16,7 @@ from tfwav2vec2.beam.model_handler import METRICS, TranscriptionModelHandler
 from tfwav2vec2.beam.shards import Shard
 from tfwav2vec2.beam.transcription import Source, Tally
 from tfwav2vec2.serving.engines import Engine
-from tfwav2vec2.transcription.engine_transcriber import Transcript
+from tfwav2vec2.transcription.transcript import Transcript
 
 
 class ShardModelHandler(TranscriptionModelHandler):

@@ -18,7 +18,7 @@ from tfwav2vec2.beam.length_batches import length_batches
 from tfwav2vec2.data.clip_reading import read_clip
 from tfwav2vec2.data.examples import Example
 from tfwav2vec2.serving.engines import Engine, first_line
-from tfwav2vec2.transcription.engine_transcriber import Transcript
+from tfwav2vec2.transcription.transcript import Transcript
 
 # A file's path or bytes; or an example, which may be a part of a file, or samples with their rate.
 Source = str | os.PathLike[str] | bytes | Example

@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from tfwav2vec2.beam.model_handler import OpensEngine, TranscriptionModelHandler
-from tfwav2vec2.transcription.engine_transcriber import Transcript
+from tfwav2vec2.transcription.transcript import Transcript
 
 RESULTS, FAILURES = "results", "failures"
 

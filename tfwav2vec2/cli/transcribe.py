@@ -14,7 +14,8 @@ from tfwav2vec2.cli.quiet import import_models, quiet_imports
 from tfwav2vec2.cli.recordings import Recording, find_recordings, output_paths
 
 if TYPE_CHECKING:
-    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber, Transcript
+    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
+    from tfwav2vec2.transcription.transcript import Transcript
 
 DIGITS_ONLY = (
     "Using the embedded model, which knows strings of English digits only. "

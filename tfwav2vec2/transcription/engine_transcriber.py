@@ -12,20 +12,7 @@ import numpy as np
 
 from tfwav2vec2.audio.loading import load_audio, source_name
 from tfwav2vec2.serving.engines import Engine
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was heard in one recording.
-
-    ``file`` is its path (``<bytes>``, ``<file>`` or ``<array>`` where it has none), ``text`` the transcript, ``seconds``
-    the recording's length. Where it could not be transcribed, ``error`` says why, and ``text`` is empty.
-    """
-
-    file: str
-    text: str
-    seconds: float
-    error: str | None = None
+from tfwav2vec2.transcription.transcript import Transcript
 
 
 @dataclass(frozen=True)

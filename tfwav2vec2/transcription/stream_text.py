@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from tfwav2vec2.language.offsets import Run, runs
 from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
+from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord
 
 # A word without an end is given out in pieces of so many characters: memory stays bounded.
 LONGEST_WORD = 100
-
-
-class StreamedCharacter(NamedTuple):
-    """A character and when it was said: ``start`` and ``end`` in seconds from the stream's start."""
-
-    char: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class StreamedWord:
-    """A word and when it was said: ``start`` and ``end`` in seconds from the stream's start."""
-
-    text: str
-    start: float
-    end: float
 
 
 @dataclass(frozen=True)
@@ -47,9 +30,9 @@ class StreamedText:
     """
 
     new: str = ""
-    words: tuple[StreamedWord, ...] = ()
+    words: tuple[TimedWord, ...] = ()
     partial: str = ""
-    characters: tuple[StreamedCharacter, ...] = ()
+    characters: tuple[TimedCharacter, ...] = ()
     seconds: float = 0.0
 
 
@@ -115,7 +98,7 @@ class StreamedDecoder:
             new="".join(new),
             words=tuple(words),
             partial=self._partial(),
-            characters=tuple(StreamedCharacter(self._text(run), *self._times(run, run)) for run in ended),
+            characters=tuple(TimedCharacter(self._text(run), *self._times(run, run)) for run in ended),
             seconds=self._seconds(self._frames),
         )
 
@@ -128,12 +111,12 @@ class StreamedDecoder:
             self._word.append(run)
         return [run]
 
-    def _end_word(self) -> list[StreamedWord]:
+    def _end_word(self) -> list[TimedWord]:
         """The word under way, which ends here: one or none."""
         word, self._word = self._word, []
         if not word:
             return []
-        return [StreamedWord("".join(map(self._text, word)), *self._times(word[0], word[-1]))]
+        return [TimedWord("".join(map(self._text, word)), *self._times(word[0], word[-1]))]
 
     def _partial(self) -> str:
         run = self._open

@@ -11,18 +11,11 @@ import numpy as np
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.language.greedy import best_path
 from tfwav2vec2.serving.engines import Engine
-from tfwav2vec2.transcription.stream_text import (
-    StreamedCharacter,
-    StreamedDecoder,
-    StreamedText,
-    StreamedWord,
-)
+from tfwav2vec2.transcription.stream_text import StreamedDecoder, StreamedText
 from tfwav2vec2.transcription.stream_windows import StreamWindows
 
 __all__ = [
-    "StreamedCharacter",
     "StreamedText",
-    "StreamedWord",
     "StreamingEncoder",
     "StreamingOptions",
     "StreamingTranscriber",

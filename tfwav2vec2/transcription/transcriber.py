@@ -8,7 +8,8 @@ from typing import Any
 from tfwav2vec2.language.vocabulary import check_vocabulary
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.serving.engines import KerasEngine
-from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber, Transcript
+from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
+from tfwav2vec2.transcription.transcript import Transcript
 
 __all__ = ["Transcriber", "Transcript"]
 

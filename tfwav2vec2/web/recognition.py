@@ -9,7 +9,8 @@ import numpy as np
 
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.language.vocabulary import check_vocabulary
-from tfwav2vec2.transcription.stream_text import StreamedCharacter, StreamedDecoder, StreamedWord
+from tfwav2vec2.transcription.stream_text import StreamedDecoder
+from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Recognition:
     """
 
     text: str
-    words: tuple[StreamedWord, ...]
-    characters: tuple[StreamedCharacter, ...]
+    words: tuple[TimedWord, ...]
+    characters: tuple[TimedCharacter, ...]
     confidence: float
 
 
