@@ -22,10 +22,10 @@ import soxr
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tfwav2vec2.audio.loading import HIGHEST_RATE, LOWEST_RATE
+from tfwav2vec2.transcription.formats.timed_json import characters_json, words_json
 from tfwav2vec2.transcription.streaming import StreamedText, StreamingTranscriber
 from tfwav2vec2.web.options import MEBIBYTE
 from tfwav2vec2.web.service import Service
-from tfwav2vec2.web.timed_json import characters_json, words_json
 
 # Of one message: 16 s at 16 kHz.
 MOST_BYTES = MEBIBYTE

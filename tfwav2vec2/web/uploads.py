@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tfwav2vec2.transcription.formats.timed_json import characters_json, words_json
 from tfwav2vec2.web.departures import unless_gone
 from tfwav2vec2.web.options import MEBIBYTE
 from tfwav2vec2.web.pending_audio import PendingAudioError, Share
 from tfwav2vec2.web.service import Service
-from tfwav2vec2.web.timed_json import characters_json, words_json
 
 # A larger body lies on the disk while it waits to be decoded.
 _IN_MEMORY = MEBIBYTE
