@@ -12,6 +12,7 @@ between which a block's path runs are then known, and few: those alone are gone 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,9 +163,7 @@ class _Lattice:
             moves = self._trace(blank, letter, 0, frames - 1, 0, labels)
             last, score = self._end(blank, letter)
             return _follow(moves, last, 0), score
-        origins = [
-            self._run(blank, letter, first, last) for first, last in zip(cuts[:-1], cuts[1:], strict=True)
-        ]
+        origins = [self._run(blank, letter, first, last) for first, last in itertools.pairwise(cuts)]
         state, score = self._end(blank, letter)
         states = np.empty(frames, np.int64)
         states[-1] = state
