@@ -22,11 +22,12 @@ def in_letters_of(text: str, vocabulary: Collection[str]) -> str:
         text: as a person wrote it.
         vocabulary: the letters that the model knows.
     """
-    letters = (_known_form(letter, vocabulary) for letter in _composed(text))
+    letters = (known_form(letter, vocabulary) for letter in composed(text))
     return " ".join("".join(letters).split())
 
 
-def _known_form(letter: str, vocabulary: Collection[str]) -> str:
+def known_form(letter: str, vocabulary: Collection[str]) -> str:
+    """A letter as a vocabulary has it; nothing or a space for a mark that it lacks; any other letter as it is."""
     for form in (letter, letter.upper(), letter.lower()):
         if form in vocabulary and form != WORD_DELIMITER:
             return form
@@ -44,16 +45,16 @@ def _separator(letter: str) -> str:
     return "" if category[0] in "PC" and not letter.isspace() else letter
 
 
-def _composed(text: str) -> str:
+def composed(text: str) -> str:
     """One code point for a letter and its accents, and one apostrophe for all that look like it."""
     return unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
 
 
 def plain(text: str) -> str:
     """A transcript in lower case without punctuation; apostrophes stay inside words, where they belong to the spelling."""
-    letters = [letter if letter == "'" else _separator(letter) for letter in _composed(text).lower()]
+    letters = [letter if letter == "'" else _separator(letter) for letter in composed(text).lower()]
     words = (
-        word.strip("'") for word in _composed("".join(letters)).split()
+        word.strip("'") for word in composed("".join(letters)).split()
     )  # what stood apart may have come together
     return " ".join(word for word in words if word)
 

@@ -1,0 +1,240 @@
+"""When each word of a known text is said in a recording: sound and text to times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfwav2vec2.audio.loading import load_audio, source_name
+from tfwav2vec2.backbone.lengths import shortest_clip
+from tfwav2vec2.language.alignment import Alignment, forced_align
+from tfwav2vec2.language.spelling import SpelledWord, Spelling, Unknown, spell
+from tfwav2vec2.serving.engines import Engine, KerasEngine
+from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord, Transcript
+
+__all__ = ["AlignedTranscript", "Aligner", "align"]
+
+REACH_SECONDS = 0.04
+"""How far a letter reaches to both sides of the frames that the model marks it in, where nothing else is said there."""
+
+
+@dataclass(frozen=True)
+class AlignedTranscript(Transcript):
+    """A text and when each part of it is said in a recording.
+
+    Attributes:
+        words: the words as they were written, with their times, confidence and characters.
+        lines: the same of the text's lines.
+        score: the natural logarithm of the probability of the best path, over the number of the recording's frames. A text that is
+            said in the recording has one near 0; compare scores of one model alone.
+    """
+
+    lines: tuple[TimedWord, ...] = ()
+    score: float = 0.0
+
+
+class Aligner:
+    """Finds out when each word of a text is said in a recording, with any engine for speech recognition.
+
+    A word's confidence is the mean over its letters of the mean probability that the model gives each in its frames: near 1
+    where the word is said as it is written, near 0 where something else is said. It is None where the model knows none of the
+    word's letters.
+
+    Args:
+        engine: what computes (see :mod:`tfwav2vec2.serving.engines`); its tokenizer must lie here, or be given.
+        processor: what the text is spelled with, where the engine has none, as a server's.
+        reach: seconds. A model for CTC marks a letter by a spike somewhere in its sound. Letters last from their first frame to
+            their last, and reach so much farther to both sides, at most to the middle between them and their neighbours. 0 gives
+            the spikes alone.
+
+    Raises:
+        ValueError: where there is no tokenizer, and for a reach below 0.
+    """
+
+    def __init__(self, engine: Engine, processor: Any = None, *, reach: float = REACH_SECONDS) -> None:
+        if not 0 <= reach < float("inf"):
+            raise ValueError(f"reach is a number of seconds from 0 on; got {reach!r}")
+        processor = getattr(engine, "processor", None) if processor is None else processor
+        tokenizer = getattr(processor, "tokenizer", processor)
+        if tokenizer is None or not hasattr(tokenizer, "word_delimiter_token"):
+            raise ValueError(
+                f"{engine.name} has no vocabulary to spell a text with; align with a model for CTC, or give its processor"
+            )
+        self.engine, self.tokenizer, self.reach = engine, tokenizer, reach
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path | None = None,
+        *,
+        language: str | None = None,
+        reach: float = REACH_SECONDS,
+        **hub_options: Any,
+    ) -> Aligner:
+        """Open a model and its processor from a folder or from the hub; without a name, the embedded digits model.
+
+        Arguments and errors as for :meth:`tfwav2vec2.Transcriber.from_pretrained`.
+        """
+        from tfwav2vec2.transcription.transcriber import Transcriber
+
+        engine = Transcriber.from_pretrained(name_or_path, language=language, **hub_options).engine
+        return cls(engine, reach=reach)
+
+    def align(
+        self, source: Any, text: str, *, source_rate: int | None = None, unknown: Unknown = "error"
+    ) -> AlignedTranscript:
+        """When each word of a text is said.
+
+        Args:
+            source: whatever :func:`~tfwav2vec2.load_audio` takes.
+            text: all that is said in the recording, in its order; its lines are timed as well.
+            source_rate: the rate in Hz of a source that is an array.
+            unknown: as :func:`~tfwav2vec2.language.spelling.spell` takes it.
+
+        Raises:
+            OSError, TypeError: as ``load_audio``.
+            ValueError: for audio that cannot be read or is too short or too long, for a text that has no letters or letters that
+                the model lacks, and where they cannot belong together.
+        """
+        spelling = spell(text, self.tokenizer, unknown=unknown)
+        name, rate = source_name(source), self.engine.sampling_rate
+        waveform = load_audio(
+            source,
+            sampling_rate=rate,
+            source_rate=source_rate if name == "<array>" else None,
+            max_seconds=self.engine.max_seconds(1),
+        )
+        try:
+            alignment = forced_align(self._logits(waveform, name), spelling.ids, self.tokenizer.pad_token_id)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        seconds = len(waveform) / rate
+        return timed_transcript(name, seconds, spelling, alignment, self._clock(), self.reach)
+
+    def _logits(self, waveform: np.ndarray, name: str) -> np.ndarray:
+        if len(waveform) < self.engine.shortest:
+            seconds = len(waveform) / self.engine.sampling_rate
+            raise ValueError(
+                f"It lasts {seconds:.4f} s, less than one frame of the model: give a longer recording"
+            )
+        answer = self.engine(waveform[None], [len(waveform)])
+        if "logits" not in answer:
+            raise ValueError(f"{self.engine.name} gives no labels for frames; align with a model for CTC")
+        return answer["logits"][0, : int(answer["frame_lengths"][0])]
+
+    def _clock(self) -> Callable[[np.ndarray], np.ndarray]:
+        """From the number of a frame to when it begins, in seconds."""
+        config = self.engine.config
+        if config is None:
+            raise ValueError(
+                f"The configuration of {self.engine.name} is not known, and with it how long its frames are"
+            )
+        hop = config.inputs_to_logits_ratio
+        # A frame hears more than its hop: it stands for the middle of what it hears.
+        first = (shortest_clip(config) - hop) / 2
+        if config.add_adapter:
+            hop *= config.adapter_stride**config.num_adapter_layers
+        return lambda frames: (first + hop * frames) / self.engine.sampling_rate
+
+
+def align(
+    audio: Any, text: str, model: Any = None, processor: Any = None, **options: Any
+) -> AlignedTranscript:
+    """When each word of a text is said in a recording.
+
+    Args:
+        audio: whatever :func:`~tfwav2vec2.load_audio` takes.
+        text: all that is said in it.
+        model: a :class:`~tfwav2vec2.TFWav2Vec2ForCTC`, with its ``processor``; or a folder or a name on the hub. By default the
+            embedded model, which knows digits alone.
+        processor: the :class:`~tfwav2vec2.Wav2Vec2Processor` of a model that is given as such.
+        options: ``reach`` as for :class:`Aligner`, and those of :meth:`Aligner.align`.
+
+    Raises:
+        ValueError, OSError, TypeError: as those do.
+    """
+    opening = {"reach": options.pop("reach")} if "reach" in options else {}
+    if model is None or isinstance(model, (str, Path)):
+        aligner = Aligner.from_pretrained(model, **opening)
+    else:
+        if processor is None:
+            raise ValueError(
+                "A model is given without its processor, which the text is spelled with: give both"
+            )
+        aligner = Aligner(KerasEngine(model, processor), **opening)
+    return aligner.align(audio, text, **options)
+
+
+def timed_transcript(
+    file: str,
+    seconds: float,
+    spelling: Spelling,
+    alignment: Alignment,
+    clock: Callable[[np.ndarray], np.ndarray],
+    reach: float,
+) -> AlignedTranscript:
+    """The times of a text's words, characters and lines.
+
+    Args:
+        file: the recording's name.
+        seconds: its length.
+        spelling: of the text.
+        alignment: of its labels.
+        clock: from frames to seconds.
+        reach: as for :class:`Aligner`.
+    """
+    spoken = np.concatenate([word.labels for word in spelling.words])
+    starts, ends = clock(alignment.starts[spoken]), clock(alignment.ends[spoken])
+    starts, ends = widened(np.clip(starts, 0, seconds), np.clip(ends, 0, seconds), reach, seconds)
+    words, first = [], 0
+    for word in spelling.words:
+        last = first + len(word.labels)
+        words.append(_timed(word, alignment, starts[first:last].tolist(), ends[first:last].tolist()))
+        first = last
+    lines = [
+        _line(
+            text, [word for word, spelled in zip(words, spelling.words, strict=True) if spelled.line == index]
+        )
+        for index, text in enumerate(spelling.lines)
+    ]
+    text = " ".join(word.text for word in words)
+    score = alignment.score / len(alignment.path)
+    return AlignedTranscript(file, text, seconds, words=tuple(words), lines=tuple(lines), score=score)
+
+
+def widened(
+    starts: np.ndarray, ends: np.ndarray, reach: float, seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spans that reach farther to both sides, at most to the middle between neighbours and to the recording's ends.
+
+    Args:
+        starts: (spans,) in seconds; no span begins before another one ends.
+        ends: (spans,).
+        reach: how much farther, in seconds.
+        seconds: how long the recording lasts.
+    """
+    before = np.concatenate([starts[:1], (starts[1:] - ends[:-1]) / 2])
+    after = np.concatenate([(starts[1:] - ends[:-1]) / 2, seconds - ends[-1:]])
+    return starts - np.minimum(before, reach), ends + np.minimum(after, reach)
+
+
+def _timed(word: SpelledWord, alignment: Alignment, starts: list[float], ends: list[float]) -> TimedWord:
+    known = alignment.probabilities[word.labels]
+    known = known[~np.isnan(known)]
+    return TimedWord(
+        word.text,
+        starts[0],
+        ends[-1],
+        float(known.mean()) if known.size else None,
+        tuple(map(TimedCharacter, word.characters, starts, ends)),
+    )
+
+
+def _line(text: str, words: Sequence[TimedWord]) -> TimedWord:
+    """A line from its first word to its last; its confidence is the mean of theirs."""
+    sure = [word.confidence for word in words if word.confidence is not None]
+    return TimedWord(text, words[0].start, words[-1].end, float(np.mean(sure)) if sure else None)
