@@ -73,20 +73,21 @@ def forced_align(
         ValueError: for no labels, labels that the model lacks, fewer frames than the labels need, NaN or infinite logits, and
             where every path has the probability 0.
     """
-    log_probs = _log_softmax(logits)
-    ids = _checked_labels(labels, blank, log_probs.shape[1])
-    frames = len(log_probs)
-    needed = frames_needed(ids)
+    scores = _checked_logits(logits)
+    ids = _checked_labels(labels, blank, scores.shape[1])
+    frames, needed = len(scores), frames_needed(ids)
     if frames < needed:
         raise ValueError(
             f"The text cannot be aligned: it needs {needed} frames at least, one for each of its {len(ids)} labels and one "
             f"between equal neighbours, and the recording has {frames}. Check that text and recording belong together"
         )
+    # The same for all labels of a frame, so the best path is that of the logits: no rounding decides between ways that tie.
+    totals = _log_totals(scores)
     if (ids == WILDCARD).any():
-        anything = log_probs.max(axis=1, keepdims=True) - _WILDCARD_COST
-        log_probs = np.concatenate([log_probs, anything], axis=1)  # so WILDCARD, -1, is its column
-    states, score = _Lattice(log_probs, ids, blank).best_path(block)
-    return _alignment(log_probs, ids, blank, states, score)
+        anything = scores.max(axis=1, keepdims=True) - _WILDCARD_COST
+        scores = np.concatenate([scores, anything], axis=1)  # so WILDCARD, -1, is its column
+    states, score = _Lattice(scores, ids, blank).best_path(block)
+    return _alignment(scores - totals[:, None], ids, blank, states, score - float(totals.sum()))
 
 
 def frames_needed(labels: Sequence[int] | np.ndarray) -> int:
@@ -95,25 +96,26 @@ def frames_needed(labels: Sequence[int] | np.ndarray) -> int:
     return len(ids) + int((ids[1:] == ids[:-1]).sum())
 
 
-def _log_softmax(logits: Any) -> np.ndarray:
+def _checked_logits(logits: Any) -> np.ndarray:
     logits = to_numpy(logits)
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
             f"Logits must have the shape (frames, labels), with two labels at least; got {logits.shape}"
         )
     scores = logits.astype(np.float64)
-    if not len(scores):
-        return scores
-    top = scores.max(axis=1, keepdims=True)  # NaN where the row holds one
+    top = scores.max(axis=1)  # NaN where the row holds one
     if not np.isfinite(top).all():
-        frame = int(np.flatnonzero(~np.isfinite(top[:, 0]))[0])
         raise ValueError(
-            f"The logits of frame {frame} hold NaN or infinity, or nothing but minus infinity; check the recording and the "
-            "model's weights"
+            f"The logits of frame {int(np.flatnonzero(~np.isfinite(top))[0])} hold NaN or infinity, or nothing but minus infinity; "
+            "check the recording and the model's weights"
         )
-    scores -= top
-    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
     return scores
+
+
+def _log_totals(scores: np.ndarray) -> np.ndarray:
+    """(frames,), what is taken off a frame's logits to make them log probabilities."""
+    top = scores.max(axis=1)
+    return top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
 
 
 def _checked_labels(labels: Sequence[int] | np.ndarray, blank: int, count: int) -> np.ndarray:
@@ -139,26 +141,26 @@ class _Lattice:
     """The states of a text over the frames of a recording.
 
     Args:
-        log_probs: (frames, labels of the model).
+        scores: (frames, labels of the model), logits.
         ids: (labels,) of the text.
         blank: the blank's id.
     """
 
-    def __init__(self, log_probs: np.ndarray, ids: np.ndarray, blank: int) -> None:
-        self.log_probs, self.ids = log_probs, ids
-        self.of_blank = np.ascontiguousarray(log_probs[:, blank])
+    def __init__(self, scores: np.ndarray, ids: np.ndarray, blank: int) -> None:
+        self.scores, self.ids = scores, ids
+        self.of_blank = np.ascontiguousarray(scores[:, blank])
         # What is added to the way past a blank: nothing, or minus infinity where a label is like the one before.
         self.passing = np.where(ids[1:] == ids[:-1], -np.inf, 0.0)
 
     def best_path(self, block: int | None) -> tuple[np.ndarray, float]:
-        """The state of each frame, and the path's log probability."""
-        frames, labels = len(self.log_probs), len(self.ids)
+        """The state of each frame, and the sum of the path's logits."""
+        frames, labels = len(self.scores), len(self.ids)
         if block is None:
             few = frames * labels <= _AT_ONCE
             block = frames if few else max(round((2 * frames * labels) ** (1 / 3)), 256)
         cuts = [*range(0, frames - 1, block), frames - 1]
         blank, letter = np.full(labels + 1, -np.inf), np.full(labels, -np.inf)
-        blank[0], letter[0] = self.of_blank[0], self.log_probs[0, self.ids[0]]
+        blank[0], letter[0] = self.of_blank[0], self.scores[0, self.ids[0]]
         if len(cuts) <= 2:
             moves = self._trace(blank, letter, 0, frames - 1, 0, labels)
             last, score = self._end(blank, letter)
@@ -218,7 +220,7 @@ class _Lattice:
         Returns:
             The label where these begin, and for each state from there on where at ``first`` its best path was.
         """
-        frames, labels = len(self.log_probs), len(self.ids)
+        frames, labels = len(self.scores), len(self.ids)
         low, high = max(labels - frames + first, 0), min(last + 1, labels)
         blanks, letters = blank[low : high + 1], letter[low:high]
         from_blank = 2 * np.arange(low, high + 1, dtype=np.int32)
@@ -249,7 +251,7 @@ class _Lattice:
             np.maximum(blank[1:], letter, out=blank[1:])
             np.greater(entering, letter, out=step.entered)
             np.maximum(letter, entering, out=letter)
-            np.take(self.log_probs[frame], ids, out=emitted, mode="wrap")
+            np.take(self.scores[frame], ids, out=emitted, mode="wrap")
             letter += emitted
             blank += self.of_blank[frame]
             yield frame, step
