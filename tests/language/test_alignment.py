@@ -19,9 +19,7 @@ from tfwav2vec2.language.alignment import WILDCARD, Alignment, forced_align, fra
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens" / "alignment.npz"
 
 LIBRI_LETTERS = " abcdefghijklmnopqrstuvwxyz'"
-LIBRI_TEXT = (
-    "i have a good deal of will you remember continued he but i have not made up my mind yet on that point"
-)
+LIBRI_TEXT = "i have a good deal of will you remember and what i have set my mind upon no doubt i shall some day achieve"
 
 
 class Case(NamedTuple):
@@ -140,8 +138,12 @@ def test_real_speech(shared_data: Path) -> None:
     labels = np.array([LIBRI_LETTERS.index(letter) for letter in LIBRI_TEXT])
     found = forced_align(logits, labels, blank=28)
     check(Case(logits.astype(np.float64), labels, 28), found)
-    # The recogniser hears just this, so its likeliest labels are the path.
-    np.testing.assert_array_equal(found.path, logits.argmax(axis=1))
+    # The recogniser hears just this, with a second space in three places.
+    heard = logits.argmax(axis=1)
+    differ = found.path != heard
+    assert differ.sum() == 3
+    assert set(heard[differ]) == {LIBRI_LETTERS.index(" ")}
+    assert set(found.path[differ]) == {28}
     assert found.probabilities.min() > 0.5
     other = np.array([LIBRI_LETTERS.index(letter) for letter in LIBRI_TEXT.replace("no doubt", "perhaps")])
     wrong = LIBRI_TEXT.index("no doubt") + np.arange(len("perhaps"))
