@@ -8,6 +8,7 @@ import sys
 import click
 
 from tfwav2vec2 import __version__
+from tfwav2vec2.cli.align import align
 from tfwav2vec2.cli.batch import batch
 from tfwav2vec2.cli.convert import convert
 from tfwav2vec2.cli.evaluate import evaluate
@@ -31,6 +32,7 @@ def cli() -> None:
 
 
 cli.add_command(transcribe)
+cli.add_command(align)
 cli.add_command(info)
 cli.add_command(convert)
 cli.add_command(export)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,31 @@ class AlignedTranscript(Transcript):
 
     lines: tuple[TimedWord, ...] = ()
     score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording and what a model put out for its frames.
+
+    Attributes:
+        file: the recording's name.
+        waveform: (samples,) at the model's rate.
+        seconds: how long it lasts.
+        logits: (frames, labels).
+        hop: from the start of a frame to that of the next, in seconds.
+        first: when the first frame begins. A frame hears more than its hop, and stands for the middle of what it hears.
+    """
+
+    file: str
+    waveform: np.ndarray
+    seconds: float
+    logits: np.ndarray
+    hop: float
+    first: float
+
+    def time_of(self, frames: np.ndarray) -> np.ndarray:
+        """When frames begin, in seconds, no later than the recording ends."""
+        return np.clip(self.first + self.hop * frames, 0.0, self.seconds)
 
 
 class Aligner:
@@ -85,6 +110,78 @@ class Aligner:
         return cls(engine, reach=reach)
 
     def align(
+        self, source: Any, text: str, *, source_rate: int | None = None, unknown: Unknown = "error"
+    ) -> AlignedTranscript:
+        """When each word of a text is said.
+
+        Args:
+            source: whatever :func:`~tfwav2vec2.load_audio` takes.
+            text: all that is said in the recording, in its order; its lines are timed as well.
+            source_rate: the rate in Hz of a source that is an array.
+            unknown: as :func:`~tfwav2vec2.language.spelling.spell` takes it.
+
+        Raises:
+            OSError, TypeError: as ``load_audio``.
+            ValueError: for audio that cannot be read or is too short or too long, for a text that has no letters or letters that
+                the model lacks, and where they cannot belong together.
+        """
+        spelling = self.spell(text, unknown)
+        return self.align_heard(self.hear(source, source_rate=source_rate), spelling)
+
+    def spell(self, text: str, unknown: Unknown = "error") -> Spelling:
+        """A text in the model's letters.
+
+        Raises:
+            ValueError: for a text that has no letters or letters that the model lacks.
+        """
+        return spell(text, self.tokenizer, unknown=unknown)
+
+    def hear(self, source: Any, *, source_rate: int | None = None) -> Heard:
+        """Run the model.
+
+        Arguments and errors as for :meth:`align`.
+        """
+        name, rate = source_name(source), self.engine.sampling_rate
+        config = self.engine.config
+        if config is None:
+            raise ValueError(
+                f"The configuration of {self.engine.name} is not known, and with it how long its frames are"
+            )
+        waveform = load_audio(
+            source,
+            sampling_rate=rate,
+            source_rate=source_rate if name == "<array>" else None,
+            max_seconds=self.engine.max_seconds(1),
+        )
+        seconds = len(waveform) / rate
+        if len(waveform) < self.engine.shortest:
+            raise ValueError(
+                f"{name} lasts {seconds:.4f} s, less than one frame of the model: give a longer recording"
+            )
+        answer = self.engine(waveform[None], [len(waveform)])
+        if "logits" not in answer or answer["logits"].ndim != 3:
+            raise ValueError(f"{self.engine.name} gives no labels for frames; align with a model for CTC")
+        hop = config.inputs_to_logits_ratio
+        first = (shortest_clip(config) - hop) / 2
+        if config.add_adapter:
+            hop *= config.adapter_stride**config.num_adapter_layers
+        logits = answer["logits"][0, : int(answer["frame_lengths"][0])]
+        return Heard(name, waveform, seconds, logits, hop / rate, first / rate)
+
+    def align_heard(self, heard: Heard, spelling: Spelling) -> AlignedTranscript:
+        """The times of a text in a recording that the model has heard.
+
+        Raises:
+            ValueError: where they cannot belong together.
+        """
+        try:
+            alignment = forced_align(heard.logits, spelling.ids, self.tokenizer.pad_token_id)
+        except ValueError as error:
+            raise ValueError(f"{heard.file}: {error}") from None
+        return timed_transcript(heard, spelling, alignment, self.reach)
+
+
+def align(
         self, source: Any, text: str, *, source_rate: int | None = None, unknown: Unknown = "error"
     ) -> AlignedTranscript:
         """When each word of a text is said.
@@ -170,26 +267,19 @@ def align(
 
 
 def timed_transcript(
-    file: str,
-    seconds: float,
-    spelling: Spelling,
-    alignment: Alignment,
-    clock: Callable[[np.ndarray], np.ndarray],
-    reach: float,
+    heard: Heard, spelling: Spelling, alignment: Alignment, reach: float
 ) -> AlignedTranscript:
     """The times of a text's words, characters and lines.
 
     Args:
-        file: the recording's name.
-        seconds: its length.
+        heard: the recording.
         spelling: of the text.
         alignment: of its labels.
-        clock: from frames to seconds.
         reach: as for :class:`Aligner`.
     """
     spoken = np.concatenate([word.labels for word in spelling.words])
-    starts, ends = clock(alignment.starts[spoken]), clock(alignment.ends[spoken])
-    starts, ends = widened(np.clip(starts, 0, seconds), np.clip(ends, 0, seconds), reach, seconds)
+    starts, ends = heard.time_of(alignment.starts[spoken]), heard.time_of(alignment.ends[spoken])
+    starts, ends = widened(starts, ends, reach, heard.seconds)
     words, first = [], 0
     for word in spelling.words:
         last = first + len(word.labels)
@@ -203,7 +293,9 @@ def timed_transcript(
     ]
     text = " ".join(word.text for word in words)
     score = alignment.score / len(alignment.path)
-    return AlignedTranscript(file, text, seconds, words=tuple(words), lines=tuple(lines), score=score)
+    return AlignedTranscript(
+        heard.file, text, heard.seconds, words=tuple(words), lines=tuple(lines), score=score
+    )
 
 
 def widened(

@@ -1,0 +1,203 @@
+"""``tfwav2vec2 align``: a sound file and what is said in it, to when each word is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from tfwav2vec2.cli.quiet import import_models, quiet_imports
+
+if TYPE_CHECKING:
+    from tfwav2vec2.transcription.aligner import AlignedTranscript, Aligner, Heard
+
+# As tfwav2vec2.transcription.formats.table names them; "text" has no times.
+LAYOUTS = ("json", "srt", "vtt", "tsv", "ctm", "textgrid")
+
+DIGITS_ONLY = (
+    "Using the embedded model, which knows the digits 0 to 9 only. "
+    "For open speech name a model: --model facebook/wav2vec2-base-960h"
+)
+
+
+@click.command(
+    short_help="Find out when each word of a text is said.",
+    epilog="Example:  tfwav2vec2 align talk.wav talk.txt --model facebook/wav2vec2-base-960h --format textgrid "
+    "--characters > talk.TextGrid",
+)
+@click.argument("audio", metavar="AUDIO", type=click.Path(path_type=Path))
+@click.argument("text_file", metavar="[TEXT_FILE]", required=False, type=click.Path(path_type=Path))
+@click.option("--text", help="What is said, in place of a file with it.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="A model on the hub or in a folder, or a .tflite file. Without it, the embedded model: digits only.",
+)
+@click.option(
+    "--language",
+    metavar="CODE",
+    help="The language that is spoken, for a multilingual model such as facebook/mms-1b-all: eng, fra, ... (ISO 639-3).",
+)
+@click.option("--format", "layout", type=click.Choice(LAYOUTS), default="json", show_default=True)
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the times to a file, in place of standard output.",
+)
+@click.option("--characters", is_flag=True, help="Times of characters too, in JSON and TextGrid.")
+@click.option(
+    "--lines",
+    is_flag=True,
+    help="Times of the text's lines in place of words; JSON has both. A line is a subtitle.",
+)
+@click.option(
+    "--highlight-words", is_flag=True, help="In SRT and WebVTT, underline each word while it is said."
+)
+@click.option(
+    "--unknown",
+    type=click.Choice(["error", "wildcard"]),
+    default="error",
+    show_default=True,
+    help="What becomes of letters and digits that the model lacks. wildcard: they stand for whatever is said there.",
+)
+@click.option(
+    "--reach",
+    type=click.FloatRange(min=0, max=1),
+    help="Seconds that a letter reaches beyond the frames that the model marks it in, where nothing else is said.",
+)
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the waveform, the letters' probabilities and the words into an image, such as talk.png.",
+)
+def align(
+    audio: Path,
+    text_file: Path | None,
+    text: str | None,
+    model: str | None,
+    language: str | None,
+    layout: str,
+    output: Path | None,
+    characters: bool,
+    lines: bool,
+    highlight_words: bool,
+    unknown: str,
+    reach: float | None,
+    plot: Path | None,
+) -> None:
+    """Find out when each word of a text is said in a sound file of any rate, format and channel count.
+
+    The text holds all that is said, in its order, in any case and with punctuation; words come out as they were written.
+    """
+    if lines and highlight_words:
+        raise click.UsageError("--lines shows whole lines and --highlight-words single words: choose one")
+    content = _text(text_file, text)
+    try:
+        aligner = _open(model, language, reach)
+        # The text first: it is refused before the model has run.
+        spelling = aligner.spell(content, cast(Literal["error", "wildcard"], unknown))
+        heard = aligner.hear(audio)
+        found = aligner.align_heard(heard, spelling)
+        _write(_formatted(found, layout, characters, lines, highlight_words), output)
+        if plot is not None:
+            _draw(plot, aligner, heard, found)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        raise click.ClickException(str(error)) from error
+    sure = [word.confidence for word in found.words or () if word.confidence is not None]
+    mean = f", mean confidence {sum(sure) / len(sure):.2f}" if sure else ""
+    click.echo(f"{len(found.words or ())} words aligned in {found.seconds:.1f} s of audio{mean}", err=True)
+
+
+def _text(path: Path | None, text: str | None) -> str:
+    if (path is None) == (text is None):
+        raise click.UsageError("Give what is said either in a file, TEXT_FILE, or with --text")
+    if path is None:
+        return cast(str, text)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{path} is no text in UTF-8 ({error.reason}): save it as such") from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _open(model: str | None, language: str | None, reach: float | None) -> Aligner:
+    from tfwav2vec2.serving.engines import is_engine, open_engine
+
+    opening = {} if reach is None else {"reach": reach}
+    if model is not None and is_engine(model):
+        if language is not None:
+            raise click.UsageError(
+                f"{model} is an exported model, whose language is fixed: leave --language out"
+            )
+        with quiet_imports():
+            from tfwav2vec2.transcription.aligner import Aligner
+
+            return Aligner(open_engine(model), **opening)
+    if model is None and language is not None:
+        raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
+    if model is None:
+        click.echo(DIGITS_ONLY, err=True)
+    import_models()
+    from tfwav2vec2.transcription.aligner import Aligner
+
+    return Aligner.from_pretrained(model, language=language, **opening)
+
+
+def _formatted(
+    found: AlignedTranscript, layout: str, characters: bool, lines: bool, highlight_words: bool
+) -> str:
+    from tfwav2vec2.transcription.formats.table import format_transcript
+    from tfwav2vec2.transcription.formats.timed_json import words_json
+    from tfwav2vec2.transcription.subtitles import SubtitleRules
+
+    words = found.words or ()
+    if not characters:
+        words = tuple(replace(word, characters=()) for word in words)
+    if layout == "json":
+        fields = json.loads(format_transcript(replace(found, words=words), "json", words=True))
+        fields |= {"lines": words_json(found.lines), "score": round(found.score, 4)}
+        return json.dumps(fields, ensure_ascii=False) + "\n"
+    options: dict[str, object] = {"words": True, "highlight_words": highlight_words}
+    if lines:
+        words = found.lines
+        # Each stays as it is, and is a subtitle of its own: any pause ends one.
+        options["rules"] = SubtitleRules(
+            characters=max(2, *(2 * len(line.text) for line in words)), lines=1, pause=0
+        )
+    return format_transcript(replace(found, words=words), layout, **options)
+
+
+def _draw(path: Path, aligner: Aligner, heard: Heard, found: AlignedTranscript) -> None:
+    from tfwav2vec2.transcription.picture import LetterProbabilities, plot_alignment
+
+    tokens = {index: token for token, index in aligner.tokenizer.get_vocab().items()}
+    labels = [tokens.get(index, "") for index in range(heard.logits.shape[1])]
+    letters = LetterProbabilities(
+        heard.logits, labels, heard.hop, aligner.tokenizer.pad_token_id, heard.first
+    )
+    start, end = plot_alignment(
+        path,
+        heard.waveform,
+        aligner.engine.sampling_rate,
+        found.words or (),
+        letters,
+        title=Path(heard.file).name,
+    )
+    click.echo(f"{path} shows {start:.1f} to {end:.1f} s", err=True)
+
+
+def _write(content: str, path: Path | None) -> None:
+    from tfwav2vec2.weights.files import write_atomically
+
+    if path is None:
+        click.echo(content, nl=False)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as temporary:
+        temporary.write_text(content, encoding="utf-8", errors="surrogateescape")
