@@ -13,9 +13,13 @@ from tfwav2vec2.cli.quiet import import_models, quiet_imports
 
 if TYPE_CHECKING:
     from tfwav2vec2.transcription.aligner import AlignedTranscript, Aligner, Heard
+    from tfwav2vec2.transcription.transcript import TimedWord
 
 # As tfwav2vec2.transcription.formats.table names them; "text" has no times.
 LAYOUTS = ("json", "srt", "vtt", "tsv", "ctm", "textgrid")
+
+# Where lines are subtitles, any pause between them ends one.
+_PAUSE_SECONDS = 0.001
 
 DIGITS_ONLY = (
     "Using the embedded model, which knows the digits 0 to 9 only. "
@@ -165,12 +169,19 @@ def _formatted(
         return json.dumps(fields, ensure_ascii=False) + "\n"
     options: dict[str, object] = {"words": True, "highlight_words": highlight_words}
     if lines:
-        words = found.lines
-        # Each stays as it is, and is a subtitle of its own: any pause ends one.
-        options["rules"] = SubtitleRules(
-            characters=max(2, *(2 * len(line.text) for line in words)), lines=1, pause=0
-        )
+        words = _parted(found.lines)
+        longest = max(2 * len(line.text) for line in words)  # wide characters count as two
+        options["rules"] = SubtitleRules(characters=longest, lines=1, pause=_PAUSE_SECONDS)
     return format_transcript(replace(found, words=words), layout, **options)
+
+
+def _parted(lines: tuple[TimedWord, ...]) -> tuple[TimedWord, ...]:
+    """Lines with a pause between them, so short that nobody sees it, at which a subtitle ends."""
+    latest = [following.start - 2 * _PAUSE_SECONDS for following in lines[1:]]
+    return tuple(
+        replace(line, end=max(line.start, min(line.end, end)))
+        for line, end in zip(lines, [*latest, float("inf")], strict=True)
+    )
 
 
 def _draw(path: Path, aligner: Aligner, heard: Heard, found: AlignedTranscript) -> None:
