@@ -182,63 +182,6 @@ class Aligner:
 
 
 def align(
-        self, source: Any, text: str, *, source_rate: int | None = None, unknown: Unknown = "error"
-    ) -> AlignedTranscript:
-        """When each word of a text is said.
-
-        Args:
-            source: whatever :func:`~tfwav2vec2.load_audio` takes.
-            text: all that is said in the recording, in its order; its lines are timed as well.
-            source_rate: the rate in Hz of a source that is an array.
-            unknown: as :func:`~tfwav2vec2.language.spelling.spell` takes it.
-
-        Raises:
-            OSError, TypeError: as ``load_audio``.
-            ValueError: for audio that cannot be read or is too short or too long, for a text that has no letters or letters that
-                the model lacks, and where they cannot belong together.
-        """
-        spelling = spell(text, self.tokenizer, unknown=unknown)
-        name, rate = source_name(source), self.engine.sampling_rate
-        waveform = load_audio(
-            source,
-            sampling_rate=rate,
-            source_rate=source_rate if name == "<array>" else None,
-            max_seconds=self.engine.max_seconds(1),
-        )
-        try:
-            alignment = forced_align(self._logits(waveform, name), spelling.ids, self.tokenizer.pad_token_id)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-        seconds = len(waveform) / rate
-        return timed_transcript(name, seconds, spelling, alignment, self._clock(), self.reach)
-
-    def _logits(self, waveform: np.ndarray, name: str) -> np.ndarray:
-        if len(waveform) < self.engine.shortest:
-            seconds = len(waveform) / self.engine.sampling_rate
-            raise ValueError(
-                f"It lasts {seconds:.4f} s, less than one frame of the model: give a longer recording"
-            )
-        answer = self.engine(waveform[None], [len(waveform)])
-        if "logits" not in answer:
-            raise ValueError(f"{self.engine.name} gives no labels for frames; align with a model for CTC")
-        return answer["logits"][0, : int(answer["frame_lengths"][0])]
-
-    def _clock(self) -> Callable[[np.ndarray], np.ndarray]:
-        """From the number of a frame to when it begins, in seconds."""
-        config = self.engine.config
-        if config is None:
-            raise ValueError(
-                f"The configuration of {self.engine.name} is not known, and with it how long its frames are"
-            )
-        hop = config.inputs_to_logits_ratio
-        # A frame hears more than its hop: it stands for the middle of what it hears.
-        first = (shortest_clip(config) - hop) / 2
-        if config.add_adapter:
-            hop *= config.adapter_stride**config.num_adapter_layers
-        return lambda frames: (first + hop * frames) / self.engine.sampling_rate
-
-
-def align(
     audio: Any, text: str, model: Any = None, processor: Any = None, **options: Any
 ) -> AlignedTranscript:
     """When each word of a text is said in a recording.
