@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.batching import to_numpy
 from tfwav2vec2.language.alphabet import (
@@ -196,7 +198,7 @@ class Wav2Vec2ProcessorWithLM(Wav2Vec2Processor):
         if num_processes is not None and (not isinstance(num_processes, int) or num_processes < 1):
             raise ValueError(f"num_processes must be a whole number from 1 on; got {num_processes!r}")
         self.decoder.reset_params(alpha, beta, unk_score_offset, lm_score_boundary)
-        rows = [to_numpy(row) for row in logits]
+        rows = _recordings(logits)
         decoded = self.decoder.decode_beams_batch(
             [row[(row != PADDED_LOGIT).all(axis=-1)] for row in rows],
             num_threads=num_processes,
@@ -252,6 +254,23 @@ class Wav2Vec2ProcessorWithLM(Wav2Vec2Processor):
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", Path(save_directory).name), **options)
         return paths
+
+
+def _recordings(logits: Any) -> list[np.ndarray]:
+    """The recordings of a batch, each (frames, vocab).
+
+    Raises:
+        ValueError: for another shape: one recording would pass for several of one frame each.
+    """
+    shape = getattr(logits, "shape", None)
+    rows = [to_numpy(row) for row in logits] if shape is None or len(shape) > 0 else []
+    wrong = [row.shape for row in rows if row.ndim != 2] if rows or shape is None else [()]
+    if wrong:
+        given = tuple(shape) if shape is not None else f"a list of {wrong[0]}"
+        raise ValueError(
+            f"Logits must be (batch, frames, vocab), or a list of (frames, vocab); got {given}: decode takes a single recording"
+        )
+    return rows
 
 
 def _given(

@@ -174,34 +174,6 @@ def test_probabilities_and_logits_are_told_apart() -> None:
         np.testing.assert_allclose(log_probabilities(same, 4), np.log(shares), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("logits", "options", "message"),
-    [
-        (np.zeros((3, 5)), {}, "The logits have 5 labels and the alphabet 4"),
-        (np.zeros((1, 3, 4)), {}, r"must have the shape \(frames, labels\); got \(1, 3, 4\)"),
-        (np.full((3, 4), np.nan), {}, "The logits of frame 0 hold NaN"),
-        (np.array([[0.0] * 4, [0, np.inf, 0, 0]]), {}, "The logits of frame 1 hold NaN or infinity"),
-        (np.full((1, 4), -np.inf), {}, "nothing but minus infinity"),
-        (np.zeros((3, 4)), {"beam_width": 0}, "beam_width must be a whole number from 1 to"),
-        (np.zeros((3, 4)), {"beam_width": 10**9}, "beam_width must be a whole number from 1 to"),
-        (np.zeros((3, 4)), {"beam_prune_logp": 1.0}, "beam_prune_logp must be a logarithm of at most 0"),
-        (np.zeros((3, 4)), {"token_min_logp": float("nan")}, "token_min_logp must be a number"),
-        (np.zeros((3, 4)), {"hotword_weight": float("inf")}, "hotword_weight must be a finite number"),
-        (np.zeros((3, 4)), {"hotwords": "word"}, "hotwords must be a list of words; got the text 'word'"),
-        (np.zeros((3, 4)), {"hotwords": [3]}, "hotwords must be a list of words; it holds 3"),
-        (np.zeros((3, 4)), {"n_best": 0}, "n_best must be a whole number from 1 on"),
-    ],
-)
-def test_bad_input(logits, options, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        build_ctcdecoder(LETTERS).decode_beams(logits, **options)
-
-
-def test_labels_that_cannot_spell_the_words(model) -> None:
-    with pytest.raises(ValueError, match="can spell 0 of the language model's 5 words, such as"):
-        BeamSearchDecoderCTC(Alphabet.build(["<pad>", "|", "A", "B"]), LanguageModel(model, model.words))
-
-
 def test_weights_are_checked_and_persist(model) -> None:
     lm = LanguageModel(model, model.words)
     decoder = BeamSearchDecoderCTC(Alphabet(LETTERS, False), lm)

@@ -16,6 +16,9 @@ from tfwav2vec2.language.compiled import compiled
 # Labels' roles, as tfwav2vec2.language.alphabet.Role numbers them.
 _BLANK, _CONTINUES, _SPACE, _OPENS, _SILENT = 0, 1, 2, 3, 4
 
+# How many times as many beams are looked at as stay, where those with the same future are one.
+ALTERNATIVES = 2
+
 # What a candidate is: its beam with a blank, with its last label again, with a further one, or in the next word.
 _WITH_BLANK, _AGAIN, _LONGER, _NEXT_WORD = 0, 1, 2, 3
 
@@ -373,7 +376,7 @@ def _tell_repeats(
 
 @compiled
 def _propose(
-    row, settings, labels, lexicon, hotwords, parts, texts, beams, count, groups, alive,
+    row, settings, labels, lexicon, ahead, hotwords, parts, texts, beams, count, groups, alive,
     active, heard, blank, without, origin, repeats, alone, candidates,
 ):  # fmt: skip
     """Every prefix that the frame can lead to, with its score, into ``candidates``; returns how many, and the best score."""
@@ -383,6 +386,9 @@ def _propose(
     hot_letter, hot_begin, hot_shortest = hotwords.letter, hotwords.begin, hotwords.shortest
     # The most that a part can add to a score, for an early end to what cannot become a beam.
     bonus = max(settings.hot_weight, 0.0) if settings.unknown <= 0 else np.inf
+    bound = settings.lexicon_bound
+    if bound:
+        bonus = bonus + max(settings.beta, 0.0) if settings.alpha >= 0 else np.inf
     width = settings.width
     found, best = 0, -np.inf
     # Prefixes that stay what they are: all groups with a blank, then the beams that repeat their label alone.
@@ -402,6 +408,8 @@ def _propose(
         score = logit + texts[text].score + settings.hot_weight * texts[text].hot
         is_known = known >= 0 and known_shortest[known] > 0
         score += _partial(settings, length, is_known, hot_shortest[hot] if hot >= 0 else 0)
+        if bound and length > 0 and known >= 0 and ahead[known] > -np.inf:
+            score += settings.alpha * ahead[known] + settings.beta
         candidates[found].kind, candidates[found].group, candidates[found].label = kind, index, label
         candidates[found].source, candidates[found].order = source, order
         candidates[found].logit, candidates[found].score = logit, score
@@ -444,8 +452,11 @@ def _propose(
                     hot = _child(hot_letter, hot_begin, hot, letter)
                 length += 1
             is_known = known >= 0 and known_shortest[known] > 0
-            if settings.lexicon_bound and length > 0 and hot < 0 and not is_known:
-                continue
+            if bound and length > 0:
+                if known >= 0 and ahead[known] > -np.inf:
+                    score += settings.alpha * ahead[known] + settings.beta
+                elif hot < 0:
+                    continue
             score += _partial(settings, length, is_known, hot_shortest[hot] if hot >= 0 else 0)
             candidates[found].kind, candidates[found].group, candidates[found].label = kind, group, label
             candidates[found].source, candidates[found].order = source, label * width + source
@@ -485,13 +496,33 @@ def _advance(
 
 
 @compiled
+def _is_new(seen, texts, beams, beam):
+    """Whether no better beam has the same future: the language model's state, the part, and the last label."""
+    mask = len(seen) - 1
+    state, part, last = texts[beams[beam].text].state, beams[beam].part, beams[beam].last
+    slot = _slot(state * 1024 + last, part, mask)
+    while seen[slot] > 0:
+        other = seen[slot] - 1
+        if (
+            beams[other].part == part
+            and beams[other].last == last
+            and texts[beams[other].text].state == state
+        ):
+            return False
+        slot = (slot + 1) & mask
+    seen[slot] = beam + 1
+    return True
+
+
+@compiled
 def search(
-    log_probs, first, stop, settings, labels, ngrams, lexicon, hotwords,
+    log_probs, first, stop, settings, labels, ngrams, lexicon, ahead, hotwords,
     parts, parts_table, texts, texts_table, spans, beams, counts,
 ):  # fmt: skip
     """Take the beams through the frames from ``first`` up to ``stop``.
 
-    ``log_probs`` (frames, labels); ``counts`` how many parts, texts, spans and beams there are; the arrays have room for
+    ``log_probs`` (frames, labels); ``ahead`` (nodes of the lexicon,) log10 of the likeliest word's probability that passes
+    a node, for a search that is bound to the lexicon; ``counts`` how many parts, texts, spans and beams there are; the arrays have room for
     what the frames can add. Returns the frame that it stopped before: an earlier one than ``stop`` where texts wait for
     their scores.
     """
@@ -501,7 +532,9 @@ def search(
     groups, fresh = np.empty(width, GROUP), np.empty(width, BEAM)
     group_of, following = np.empty(width, np.int32), np.empty(width, np.int32)
     alone = np.empty(width, np.bool_)
-    heap = np.empty(width, np.int64)
+    # Of beams with the same future the best one stays where only the lexicon's words are searched: more of them are looked at.
+    heap = np.empty(ALTERNATIVES * width if settings.lexicon_bound else width, np.int64)
+    seen = np.zeros(len(table), np.int32)
     candidates = np.empty(4096, CANDIDATE)
     for frame in range(first, stop):
         row = log_probs[frame]
@@ -521,15 +554,24 @@ def search(
         if most > len(candidates):
             candidates = np.empty(2 * most, CANDIDATE)
         found, best = _propose(
-            row, settings, labels, lexicon, hotwords, parts, texts, beams, count, groups, alive,
+            row, settings, labels, lexicon, ahead, hotwords, parts, texts, beams, count, groups, alive,
             active, heard, blank, without, origin, repeats, alone, candidates,
         )  # fmt: skip
-        kept = _best(candidates, found, best + settings.prune, heap)
-        for rank in range(kept):
+        ranked = _best(candidates, found, best + settings.prune, heap)
+        seen[:] = 0
+        kept = 0
+        for rank in range(ranked):
+            span = counts[2]
             _advance(
                 frame, labels, lexicon, hotwords, parts, parts_table, spans, counts, beams, groups,
-                candidates[heap[rank]], fresh[rank],
+                candidates[heap[rank]], fresh[kept],
             )  # fmt: skip
+            if settings.lexicon_bound and not _is_new(seen, texts, fresh, kept):
+                counts[2] = span
+                continue
+            kept += 1
+            if kept == width:
+                break
         beams[:kept] = fresh[:kept]
         counts[3] = kept
     return stop

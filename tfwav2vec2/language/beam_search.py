@@ -6,6 +6,10 @@ The same texts and scores as pyctcdecode 0.5, which transformers uses, with thes
 - Scores are added in float64 whatever the logits are.
 - After the piece ``"▁"`` alone the next piece opens the word in that beam; in pyctcdecode it does so in whichever beam is
   looked at next.
+
+A search that is bound to a lexicon has no counterpart there. A word that has only begun is scored by the likeliest word that
+begins so (language model look-ahead; Ortmanns, Ney and Eiden 1996), so that beams inside words compare with those between
+them, and of beams with the same future (the language model's state, the part, the last label) only the best is followed.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import threading
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,13 +30,14 @@ import numpy as np
 from tfwav2vec2.language import beam_core as core
 from tfwav2vec2.language.alphabet import Alphabet
 from tfwav2vec2.language.beam_records import Labels, Settings
-from tfwav2vec2.language.character_trie import CharacterTrie, build_trie
+from tfwav2vec2.language.character_trie import CharacterTrie, best_below, build_trie
 from tfwav2vec2.language.hotwords import hotword_trie
 from tfwav2vec2.language.language_model import (
     DEFAULT_ALPHA,
     DEFAULT_BETA,
     DEFAULT_SCORE_BOUNDARY,
     DEFAULT_UNK_SCORE_OFFSET,
+    LARGEST_WEIGHT,
     LN_10,
     LanguageModel,
 )
@@ -53,6 +59,7 @@ _MOST_BEAMS = 2**16
 # The room for new prefixes is made for so many beams at a time.
 _BEAMS_AT_ONCE = 2**13
 
+_NOTHING_AHEAD = np.zeros(1, np.float32)
 _NO_NGRAMS = NGramArrays(
     np.zeros(1, np.int32),
     np.zeros(1, np.float32),
@@ -95,6 +102,7 @@ class BeamSearchDecoderCTC:
         self._letters = "".join(sorted(set("".join(alphabet.spellings()))))
         self._labels = _labels(alphabet, self._letters)
         self._lexicon: CharacterTrie | None = None
+        self._ahead: np.ndarray | None = None
         self._lock = threading.Lock()
         if language_model is not None:
             alphabet.check_words(language_model.unigrams or language_model.vocabulary())
@@ -125,7 +133,7 @@ class BeamSearchDecoderCTC:
         beam_width: int = DEFAULT_BEAM_WIDTH,
         beam_prune_logp: float = DEFAULT_BEAM_PRUNE_LOGP,
         token_min_logp: float = DEFAULT_TOKEN_MIN_LOGP,
-        hotwords: Iterable[str] | None = None,
+        hotwords: Iterable[str] | CharacterTrie | None = None,
         hotword_weight: float = DEFAULT_HOTWORD_WEIGHT,
         lexicon_bound: bool = False,
         n_best: int | None = None,
@@ -137,9 +145,12 @@ class BeamSearchDecoderCTC:
             beam_width: how many prefixes are followed.
             beam_prune_logp: how far, at most, a prefix may be behind the best one (a logarithm, at most 0).
             token_min_logp: labels below this logarithm are left out, except the likeliest one of each frame.
-            hotwords: words and phrases to favour; unknown words are not penalised while they begin like one of them.
+            hotwords: words and phrases to favour; unknown words are not penalised while they begin like one of them. Those
+                with letters that the labels lack are remarked on in the log. (:func:`~tfwav2vec2.language.hotwords.hotword_trie`
+                makes what is searched by of them, once for many recordings.)
             hotword_weight: what each hotword adds to the score.
-            lexicon_bound: whether texts may hold nothing but the language model's listed words and hotwords.
+            lexicon_bound: whether texts may hold nothing but the language model's listed words and hotwords. The further
+                transcripts then differ from the first in their last words.
             n_best: how many transcripts to return at most; all by default.
 
         Returns:
@@ -151,7 +162,7 @@ class BeamSearchDecoderCTC:
         """
         scores = log_probabilities(logits, len(self.alphabet.labels))
         _check(beam_width, beam_prune_logp, token_min_logp, hotword_weight, n_best)
-        hot = hotword_trie(hotwords, self._letters)
+        hot = hotwords if isinstance(hotwords, CharacterTrie) else hotword_trie(hotwords, self._letters)
         settings = self._settings(beam_width, beam_prune_logp, token_min_logp, hotword_weight, lexicon_bound)
         prefixes, states = self._search(scores, settings, hot)
         return self._finish(prefixes, states, settings, hot, n_best)
@@ -165,14 +176,24 @@ class BeamSearchDecoderCTC:
             logits_list: each (frames, labels).
             num_threads: how many recordings are searched at the same time; by default as many as there are processors.
             options: the arguments of :meth:`decode_beams`.
+
+        Raises:
+            ValueError, ImportError: as :meth:`decode_beams` does; the message names the recording.
         """
-        if options.get("hotwords") is not None:
-            options["hotwords"] = list(options["hotwords"])
+        if not isinstance(options.get("hotwords"), CharacterTrie):
+            options["hotwords"] = hotword_trie(options.get("hotwords"), self._letters)
+
+        def search(number: int) -> list[Beam]:
+            try:
+                return self.decode_beams(logits_list[number], **options)
+            except ValueError as error:
+                raise ValueError(f"Recording {number} of the batch: {error}") from None
+
         threads = min(num_threads or _processors(), len(logits_list))
         if threads < 2:
-            return [self.decode_beams(logits, **options) for logits in logits_list]
+            return [search(number) for number in range(len(logits_list))]
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda logits: self.decode_beams(logits, **options), logits_list))
+            return list(pool.map(search, range(len(logits_list))))
 
     def decode(self, logits: Any, **options: Any) -> str:
         """The likeliest text of one recording; arguments as for :meth:`decode_beams`."""
@@ -226,33 +247,34 @@ class BeamSearchDecoderCTC:
     ) -> tuple[Prefixes, dict[int, Any]]:
         model = self.language_model
         start = model.start() if model else 0
-        states = {0: start}  # of texts, for a model that is asked between two calls
+        states, numbers = {0: start}, {}  # of texts, for a model that is asked between two calls
         ngrams = model.model.arrays if model and settings.scored_here else _NO_NGRAMS
         lexicon = self._known_words()
         longest = max(map(len, self.alphabet.spellings()))
-        prefixes = Prefixes(
-            settings.width, max(longest, 1), self._letters, start if settings.scored_here else 0
-        )
+        ahead = self._words_ahead() if settings.lexicon_bound else _NOTHING_AHEAD
+        looked_at = settings.width * (core.ALTERNATIVES if settings.lexicon_bound else 1)
+        prefixes = Prefixes(looked_at, max(longest, 1), self._letters, start if settings.scored_here else 0)
         block = max(1, _BEAMS_AT_ONCE // settings.width)
         frame = 0
         while frame < len(scores):
             prefixes.make_room(block + 1)
             frame = core.search(
-                scores, frame, min(frame + block, len(scores)), settings, self._labels, ngrams, lexicon, hot,
+                scores, frame, min(frame + block, len(scores)), settings, self._labels, ngrams, lexicon, ahead, hot,
                 prefixes.parts, prefixes.parts_table, prefixes.texts, prefixes.texts_table, prefixes.spans,
                 prefixes.beams, prefixes.counts,
             )  # fmt: skip
             if settings.has_model and not settings.scored_here:
-                self._score_texts(prefixes, states)
+                self._score_texts(prefixes, states, numbers)
         return prefixes, states
 
-    def _score_texts(self, prefixes: Prefixes, states: dict[int, Any]) -> None:
-        """Score the words that wait for it; they are the newest texts."""
+    def _score_texts(self, prefixes: Prefixes, states: dict[int, Any], numbers: dict[Any, int]) -> None:
+        """Score the words that wait for it; they are the newest texts. ``numbers`` gives equal states one number."""
         for text in range(len(states), int(prefixes.counts[1])):
             parent, part, *_ = prefixes.texts[text].item()
-            score, states[text] = self.language_model.score(states[parent], prefixes.word(part))
+            score, state = self.language_model.score(states[parent], prefixes.word(part))
+            states[text] = state
             prefixes.texts[text]["score"] = prefixes.texts[parent]["score"] + score
-            prefixes.texts[text]["state"] = 0
+            prefixes.texts[text]["state"] = numbers.setdefault(state, len(numbers) + 1)
 
     def _known_words(self) -> CharacterTrie:
         with self._lock:
@@ -262,6 +284,14 @@ class BeamSearchDecoderCTC:
                     model.vocabulary() if model else {}, model.unigrams if model else (), self._letters
                 )
             return self._lexicon
+
+    def _words_ahead(self) -> np.ndarray:
+        """For each beginning of a word how likely the likeliest word is that begins so (log10): (nodes of the lexicon,)."""
+        lexicon = self._known_words()
+        with self._lock:
+            if self._ahead is None:
+                self._ahead = best_below(lexicon, self.language_model.unigram_scores())
+            return self._ahead
 
     def _finish(
         self,
@@ -367,15 +397,17 @@ def build_ctcdecoder(
 
 
 def _check(width: Any, prune: Any, least: Any, hot_weight: Any, n_best: Any) -> None:
-    if not isinstance(width, (int, np.integer)) or not 1 <= width <= _MOST_BEAMS:
+    if not isinstance(width, Integral) or not 1 <= width <= _MOST_BEAMS:
         raise ValueError(f"beam_width must be a whole number from 1 to {_MOST_BEAMS}; got {width!r}")
-    if not prune <= 0:
+    if not isinstance(prune, Real) or not prune <= 0:
         raise ValueError(f"beam_prune_logp must be a logarithm of at most 0; got {prune!r}")
-    if math.isnan(least):
+    if not isinstance(least, Real) or math.isnan(least):
         raise ValueError(f"token_min_logp must be a number; got {least!r}")
-    if not math.isfinite(hot_weight):
-        raise ValueError(f"hotword_weight must be a finite number; got {hot_weight!r}")
-    if n_best is not None and (not isinstance(n_best, (int, np.integer)) or n_best < 1):
+    if not isinstance(hot_weight, Real) or not abs(hot_weight) <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"hotword_weight must be a finite number, from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; got {hot_weight!r}"
+        )
+    if n_best is not None and (not isinstance(n_best, Integral) or n_best < 1):
         raise ValueError(f"n_best must be a whole number from 1 on; got {n_best!r}")
 
 

@@ -57,6 +57,18 @@ def build_trie(words: Mapping[str, int], listed: Collection[str], letters: str) 
     return CharacterTrie(letter, begin.astype(np.int32), word, listed_here, shortest)
 
 
+@compiled
+def best_below(trie: Any, values: Any) -> Any:
+    """For each node the largest value (nodes,) of a listed word that passes or ends there; minus infinity where there is none."""
+    best = np.full(len(trie.letter), -np.inf, np.float32)
+    for node in range(len(best) - 1, -1, -1):  # children come after their parents
+        if trie.listed[node]:
+            best[node] = values[trie.word[node]]
+        for child in range(trie.begin[node], trie.begin[node + 1]):
+            best[node] = max(best[node], best[child])
+    return best
+
+
 def _codes(text: str) -> np.ndarray:
     return np.array(bytearray(text.encode("utf-32-le", "surrogatepass")), np.uint8).view(np.uint32)
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Collection
 from typing import Any, Protocol
 
+import numpy as np
+
 from tfwav2vec2.language.ngram_lm import LAST_WORD, NGramModel
 
 logger = logging.getLogger(__name__)
@@ -17,6 +19,9 @@ DEFAULT_ALPHA = 0.5
 DEFAULT_BETA = 1.5
 DEFAULT_UNK_SCORE_OFFSET = -10.0
 DEFAULT_SCORE_BOUNDARY = True
+
+# Beyond what anybody weighs by; sums of larger products would no longer be finite.
+LARGEST_WEIGHT = 1e6
 
 WEIGHTS = ("alpha", "beta", "unk_score_offset", "score_boundary")
 
@@ -50,7 +55,7 @@ class LanguageModel:
         score_boundary: whether the begin and the end of a sentence are scored.
 
     Raises:
-        ValueError: where a weight is no finite number.
+        ValueError: where a weight is no number, not finite, or beyond a million.
     """
 
     def __init__(
@@ -63,8 +68,9 @@ class LanguageModel:
         score_boundary: bool = DEFAULT_SCORE_BOUNDARY,
     ) -> None:
         for name, value in (("alpha", alpha), ("beta", beta), ("unk_score_offset", unk_score_offset)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise ValueError(f"{name} must be a finite number; got {value!r}")
+            _check_size(name, value)
         if not isinstance(score_boundary, bool):
             raise ValueError(f"score_boundary must be True or False; got {score_boundary!r}")
         self.model = model
@@ -96,8 +102,8 @@ class LanguageModel:
             kind = bool if name == "score_boundary" else float
             if value is not None and not isinstance(value, kind):
                 raise ValueError(f"{name} must be a {kind.__name__}; got {value!r}")
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"{name} must be a finite number; got {value!r}")
+            if value is not None:
+                _check_size(name, value)
         for name in WEIGHTS:
             if weights.get(name) is not None:
                 setattr(self, name, weights[name])
@@ -119,4 +125,18 @@ class LanguageModel:
         """The words that can be told from unknown ones without asking the model, each with the model's id."""
         if isinstance(self.model, NGramModel):
             return {word: index for index, word in enumerate(self.model.words) if index != self.model.unknown}
-        return dict.fromkeys(self.unigrams, 0)
+        return {word: index for index, word in enumerate(sorted(self.unigrams))}
+
+    def unigram_scores(self) -> np.ndarray:
+        """Without context the logarithm to the base 10 of the probability of each word of :meth:`vocabulary`, by its number."""
+        if isinstance(self.model, NGramModel):
+            return self.model.arrays.probability[1 : 1 + len(self.model.words)]
+        empty = self.model.start(sentence=False)
+        return np.array([self.model.score(empty, word)[0] for word in self.vocabulary()], np.float32)
+
+
+def _check_size(name: str, value: float) -> None:
+    if not abs(value) <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"{name} must be a finite number, from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; got {value!r}"
+        )

@@ -12,7 +12,7 @@ class Prefixes:
     """The arrays that :func:`tfwav2vec2.language.beam_core.search` fills; they grow between its calls.
 
     Args:
-        width: how many beams there are at most.
+        width: how many beams a frame adds at most.
         longest: how many letters a label has at most.
         letters: the letters of the labels by their numbers.
         state: the language model's state before the first word, where it is a number.
