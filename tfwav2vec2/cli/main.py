@@ -15,7 +15,9 @@ from tfwav2vec2.cli.evaluate import evaluate
 from tfwav2vec2.cli.export import export
 from tfwav2vec2.cli.finetune import finetune, pretrain
 from tfwav2vec2.cli.info import info
+from tfwav2vec2.cli.listen import listen
 from tfwav2vec2.cli.serve import serve
+from tfwav2vec2.cli.subtitles import subtitles
 from tfwav2vec2.cli.transcribe import transcribe
 
 # What a shell reports for a program that Ctrl-C ended.
@@ -33,6 +35,8 @@ def cli() -> None:
 
 cli.add_command(transcribe)
 cli.add_command(align)
+cli.add_command(subtitles)
+cli.add_command(listen)
 cli.add_command(info)
 cli.add_command(convert)
 cli.add_command(export)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tfwav2vec2.cli.quiet import import_models, quiet_imports
+from tfwav2vec2.cli.opening import DIGITS_ONLY, LANGUAGE_HELP, MODEL_HELP, open_transcriber
 from tfwav2vec2.cli.recordings import Recording, find_recordings, output_paths
+from tfwav2vec2.cli.transcript_files import draw_transcript, write_transcript
+from tfwav2vec2.transcription.formats.options import FormatOptions
+from tfwav2vec2.transcription.formats.table import FORMATS
 
 if TYPE_CHECKING:
     from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
     from tfwav2vec2.transcription.transcript import Transcript
 
-DIGITS_ONLY = (
-    "Using the embedded model, which knows strings of English digits only. "
-    "For open speech name a model: --model facebook/wav2vec2-base-960h"
-)
+__all__ = ["DIGITS_ONLY", "transcribe"]
 
 
 @click.command(
@@ -30,25 +29,24 @@ DIGITS_ONLY = (
 @click.argument(
     "inputs", metavar="FILES_OR_FOLDERS...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option(
-    "--model",
-    metavar="MODEL",
-    help="A model on the hub or in a folder, a .tflite file, the folder of a SavedModel, or an address of TensorFlow "
-    "Serving, such as http://localhost:8501/v1/models/NAME or grpc://localhost:8500/NAME. Without it, the embedded model: "
-    "English digits only.",
-)
-@click.option(
-    "--language",
-    metavar="CODE",
-    help="The language that is spoken, for a multilingual model such as facebook/mms-1b-all: eng, fra, ... (ISO 639-3).",
-)
+@click.option("--model", metavar="MODEL", help=MODEL_HELP)
+@click.option("--language", metavar="CODE", help=LANGUAGE_HELP)
 @click.option(
     "--format",
-    "layout",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one object a line, with file, text and seconds.",
+    "layouts",
+    type=click.Choice(list(FORMATS)),
+    multiple=True,
+    default=["text"],
+    show_default="text",
+    help="json: one object a line, with file, text and seconds. May be repeated where --output is given.",
+)
+@click.option(
+    "--words",
+    is_flag=True,
+    help="In JSON, the words with their times; in TSV, a row for each word in place of each subtitle.",
+)
+@click.option(
+    "--highlight-words", is_flag=True, help="In SRT and WebVTT, underline each word while it is said."
 )
 @click.option(
     "--output",
@@ -64,15 +62,24 @@ DIGITS_ONLY = (
     show_default=True,
     help="Recordings that go through the model together: more than one pays on a GPU.",
 )
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the waveform of a single recording, the letters' probabilities and the words into an image, such as talk.png.",
+)
 @click.pass_context
 def transcribe(
     context: click.Context,
     inputs: tuple[Path, ...],
     model: str | None,
     language: str | None,
-    layout: str,
+    layouts: tuple[str, ...],
+    words: bool,
+    highlight_words: bool,
     output: Path | None,
     batch_size: int,
+    plot: Path | None,
 ) -> None:
     """Write down what is said in sound files of any rate, format and channel count.
 
@@ -81,27 +88,38 @@ def transcribe(
     exit status is 1.
     """
     recordings, problems = find_recordings(inputs)
-    targets = _targets(recordings, output, layout)
+    layouts = tuple(dict.fromkeys(layouts))
+    targets = _targets(recordings, output, layouts)
+    if plot is not None and len(recordings) > 1:
+        raise click.UsageError(f"--plot draws one recording, and {len(recordings)} are named")
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     if not recordings:
         context.exit(1)
-    bare = layout == "text" and (output is not None or (len(inputs) == 1 and not inputs[0].is_dir()))
+    bare = output is not None or (len(inputs) == 1 and not inputs[0].is_dir())
+    options = FormatOptions(highlight_words=highlight_words, words=words)
+    timed = words or plot is not None or any(FORMATS[layout].needs_words for layout in layouts)
     started = time.perf_counter()
-    transcriber = _open(model, language, batch_size)
+    transcriber = open_transcriber(model, language, batch_size)
     opened = time.perf_counter()
     failed, seconds = len(problems), 0.0
-    for recording, transcript in _with_progress(transcriber, recordings):
-        if transcript.error is not None:
+    for recording, transcript in _with_progress(transcriber, recordings, timed):
+        try:
+            if transcript.error is not None:
+                raise ValueError(transcript.error)
+            contents = {layout: _content(transcript, layout, options, bare) for layout in layouts}
+        except ValueError as error:
             failed += 1
-            click.echo(f"Error: {transcript.error}", err=True)
+            click.echo(f"Error: {error}", err=True)
             continue
         seconds += transcript.seconds
-        line = _line(transcript, layout, bare)
-        if output is None:
-            click.echo(line)
-        else:
-            _write(targets[recording.path], line)
+        for layout, content in contents.items():
+            if output is None:
+                click.echo(content, nl=False)
+            else:
+                write_transcript(targets[layout][recording.path], content)
+        if plot is not None:
+            draw_transcript(plot, transcriber.engine, recording.path, transcript.words or ())
     _summarise(
         len(recordings) + len(problems), failed, seconds, opened - started, time.perf_counter() - opened
     )
@@ -109,61 +127,37 @@ def transcribe(
         context.exit(1)
 
 
-def _targets(recordings: Iterable[Recording], output: Path | None, layout: str) -> dict[Path, Path]:
+def _targets(
+    recordings: Sequence[Recording], output: Path | None, layouts: Sequence[str]
+) -> dict[str, dict[Path, Path]]:
+    """Where each recording's transcript goes in each format; nowhere where standard output takes it.
+
+    Raises:
+        click.UsageError: where standard output cannot hold so many, or a file would be written twice.
+    """
     if output is None:
+        if len(layouts) > 1:
+            raise click.UsageError("Several formats need a folder to be written to: --output DIR")
+        if len(recordings) > 1 and not FORMATS[layouts[0]].joins:
+            raise click.UsageError(
+                f"The {layouts[0]} of {len(recordings)} recordings does not fit into one file: --output DIR writes one for each"
+            )
         return {}
     try:
-        return output_paths(recordings, output, {"text": ".txt", "json": ".json"}[layout])
+        return {layout: output_paths(recordings, output, FORMATS[layout].suffix) for layout in layouts}
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _open(model: str | None, language: str | None, batch_size: int) -> EngineTranscriber:
-    from tfwav2vec2.serving.engines import is_engine
-
-    if model is not None and is_engine(model):
-        return _open_engine(model, language, batch_size)
-    if model is None and language is not None:
-        raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
-    if model is None:
-        click.echo(DIGITS_ONLY, err=True)
-    try:
-        import_models()
-        from tfwav2vec2.transcription.transcriber import Transcriber
-
-        return Transcriber.from_pretrained(model, batch_size=batch_size, language=language)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name in ("tensorflow", "keras")
-        advice = (
-            f": pip install {error.name}; a .tflite file runs without it, --model FILE.tflite"
-            if missing
-            else ""
-        )
-        raise click.ClickException(f"{error}{advice}") from error
-
-
-def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTranscriber:
-    """What runs an exported model; TensorFlow is imported only for what needs it."""
-    if language is not None:
-        raise click.UsageError(f"{model} is an exported model, whose language is fixed: leave --language out")
-    from tfwav2vec2.serving.engines import open_engine
-    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
-
-    try:
-        with quiet_imports():
-            engine = open_engine(model)
-        return EngineTranscriber(engine, batch_size=batch_size)
-    except (OSError, ValueError, ImportError) as error:
-        raise click.ClickException(str(error)) from error
-
-
 def _with_progress(
-    transcriber: EngineTranscriber, recordings: list[Recording]
+    transcriber: EngineTranscriber, recordings: list[Recording], timed: bool
 ) -> Iterator[tuple[Recording, Transcript]]:
     """Each recording with its transcript, under a progress bar where standard error is a terminal."""
     from tqdm import tqdm
 
-    transcripts = transcriber.transcribe([recording.path for recording in recordings], errors="return")
+    transcripts = transcriber.transcribe(
+        [recording.path for recording in recordings], errors="return", **({"words": True} if timed else {})
+    )
     try:
         with tqdm(total=len(recordings), unit="file", leave=False, disable=None) as bar:
             for recording, transcript in zip(recordings, transcripts, strict=True):
@@ -175,24 +169,9 @@ def _with_progress(
         raise click.ClickException(str(error)) from error
 
 
-def _line(transcript: Transcript, layout: str, bare: bool) -> str:
-    if layout == "json":
-        fields = {"file": transcript.file, "text": transcript.text, "seconds": round(transcript.seconds, 3)}
-        return json.dumps(fields, ensure_ascii=False)
-    return transcript.text if bare else f"{transcript.file}\t{transcript.text}"
-
-
-def _write(path: Path, line: str) -> None:
-    from tfwav2vec2.weights.files import write_atomically
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(path) as temporary:
-            temporary.write_text(line + "\n", encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise click.ClickException(
-            f"{path} cannot be written ({error.strerror or error}): check the folder and the space that is left"
-        ) from error
+def _content(transcript: Transcript, layout: str, options: FormatOptions, bare: bool) -> str:
+    content = FORMATS[layout].write(transcript, options)
+    return content if bare or layout != "text" else f"{transcript.file}\t{content}"
 
 
 def _summarise(files: int, failed: int, seconds: float, opening: float, running: float) -> None:

@@ -18,6 +18,9 @@ from tfwav2vec2.weights.files import write_atomically
 READABLE_SECONDS = 15.0
 """A longer recording is drawn in part: beyond it words stand on one another."""
 
+# What is drawn before the first word.
+_LEAD_SECONDS = 0.25
+
 # What a page is wide enough for, at which a letter of the words is about six points high.
 _INCHES_A_SECOND, _NARROWEST, _WIDEST = 1.4, 7.0, 21.0
 _DOTS_AN_INCH = 120
@@ -95,7 +98,7 @@ def plot_alignment(
             f"A picture takes the samples of one channel, (samples,); got the shape {waveform.shape}"
         )
     seconds = len(waveform) / sampling_rate
-    start, end = _part(part, seconds, words)
+    start, end = readable_part(seconds, words) if part is None else _checked_part(part, seconds)
     width = min(max((end - start) * _INCHES_A_SECOND, _NARROWEST), _WIDEST)
     shown = [word for word in words if word.end >= start and word.start <= end]
     rows = _label_rows(shown, (end - start) / width * _LETTER_INCHES)
@@ -135,15 +138,16 @@ class _Drawn:
     end: float
 
 
-def _part(
-    part: tuple[float, float] | None, seconds: float, words: Sequence[TimedWord]
-) -> tuple[float, float]:
-    if part is None:
-        if seconds <= READABLE_SECONDS:
-            return 0.0, seconds
-        first = min((word.start for word in words), default=0.0)
-        start = math.floor(max(0.0, min(first - 0.25, seconds - READABLE_SECONDS)) * 10) / 10
-        return start, start + READABLE_SECONDS
+def readable_part(seconds: float, words: Sequence[TimedWord] = ()) -> tuple[float, float]:
+    """From when to when a recording is drawn: all of it up to :data:`READABLE_SECONDS`, otherwise so much from the first word on."""
+    if seconds <= READABLE_SECONDS:
+        return 0.0, seconds
+    first = min((word.start for word in words), default=0.0)
+    start = math.floor(max(0.0, min(first - _LEAD_SECONDS, seconds - READABLE_SECONDS)) * 10) / 10
+    return start, start + READABLE_SECONDS
+
+
+def _checked_part(part: tuple[float, float], seconds: float) -> tuple[float, float]:
     start, end = part
     if not 0 <= start < end or start >= seconds:
         raise ValueError(
@@ -215,7 +219,7 @@ def _draw_letters(axes: Any, drawn: _Drawn) -> None:
         aspect="auto",
         interpolation="nearest",
         origin="upper",
-        cmap="magma_r",
+        cmap="Greys",
         vmin=0,
         vmax=1,
         extent=(drawn.start, drawn.end, count - 0.5, -0.5),

@@ -1,0 +1,68 @@
+"""Open the model that a command line names, whatever kind it is of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tfwav2vec2.cli.quiet import import_models, quiet_imports
+
+if TYPE_CHECKING:
+    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
+
+DIGITS_ONLY = (
+    "Using the embedded model, which knows strings of English digits only. "
+    "For open speech name a model: --model facebook/wav2vec2-base-960h"
+)
+
+MODEL_HELP = (
+    "A model on the hub or in a folder, a .tflite file, the folder of a SavedModel, or an address of TensorFlow "
+    "Serving, such as http://localhost:8501/v1/models/NAME or grpc://localhost:8500/NAME. Without it, the embedded model: "
+    "English digits only."
+)
+LANGUAGE_HELP = "The language that is spoken, for a multilingual model such as facebook/mms-1b-all: eng, fra, ... (ISO 639-3)."
+
+
+def open_transcriber(model: str | None, language: str | None, batch_size: int = 1) -> EngineTranscriber:
+    """What transcribes with the named model; TensorFlow is imported only for what needs it.
+
+    Raises:
+        click.UsageError: for a language where the model has none.
+        click.ClickException: where the model cannot be opened.
+    """
+    from tfwav2vec2.serving.engines import is_engine
+
+    if model is not None and is_engine(model):
+        return _open_engine(model, language, batch_size)
+    if model is None and language is not None:
+        raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
+    if model is None:
+        click.echo(DIGITS_ONLY, err=True)
+    try:
+        import_models()
+        from tfwav2vec2.transcription.transcriber import Transcriber
+
+        return Transcriber.from_pretrained(model, batch_size=batch_size, language=language)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name in ("tensorflow", "keras")
+        advice = (
+            f": pip install {error.name}; a .tflite file runs without it, --model FILE.tflite"
+            if missing
+            else ""
+        )
+        raise click.ClickException(f"{error}{advice}") from error
+
+
+def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTranscriber:
+    if language is not None:
+        raise click.UsageError(f"{model} is an exported model, whose language is fixed: leave --language out")
+    from tfwav2vec2.serving.engines import open_engine
+    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
+
+    try:
+        with quiet_imports():
+            engine = open_engine(model)
+        return EngineTranscriber(engine, batch_size=batch_size)
+    except (OSError, ValueError, ImportError) as error:
+        raise click.ClickException(str(error)) from error
