@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfwav2vec2.audio import loading
+from tfwav2vec2.audio import sound_file
 from tfwav2vec2.audio.loading import load_audio
 
 # (format, subtype, largest error of a round trip): what a file format does to a quiet 440 Hz tone.
@@ -80,7 +80,7 @@ def test_resampling_in_blocks_equals_resampling_at_once(monkeypatch):
     noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     content = encode(noise, 44_100, subtype="FLOAT")
     whole = load_audio(content)
-    monkeypatch.setattr(loading, "BLOCK_SAMPLES", 1_000)
+    monkeypatch.setattr(sound_file, "BLOCK_SAMPLES", 1_000)
     np.testing.assert_array_equal(load_audio(content), whole)
 
 
