@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from tfwav2vec2.audio.length_batches import length_batches
 from tfwav2vec2.audio.loading import load_audio, source_name
-from tfwav2vec2.beam.length_batches import length_batches
 from tfwav2vec2.data.clip_reading import read_clip
 from tfwav2vec2.data.examples import Example
 from tfwav2vec2.serving.engines import Engine, first_line

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfwav2vec2.beam.length_batches import BUCKETS, length_batches
+from tfwav2vec2.audio.length_batches import BUCKETS, length_batches
 
 SECOND = 16_000
 clips = st.lists(st.integers(1, 20 * SECOND), max_size=60)
