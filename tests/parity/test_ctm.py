@@ -26,15 +26,15 @@ def test_the_words_of_two_recordings_are_read_back(folder, first, second):
     path = folder / "both.ctm"
     spoken = {"a_talk": first, "b": second}
     contents = [
-        format_transcript(transcript(words, f"talks/{name.replace('_', ' ')}.wav"), "ctm")
-        for name, words in spoken.items()
+        format_transcript(transcript(said, f"talks/{name.replace('_', ' ')}.wav"), "ctm")
+        for name, said in spoken.items()
     ]
     path.write_text("".join(contents), encoding="utf-8")
     segments = [SupervisionSegment(name, name, 0.0, SECONDS) for name in spoken]
     found = SupervisionSet.from_segments(segments).with_alignment_from_ctm(path)
-    for name, words in spoken.items():
+    for name, said in spoken.items():
         read = found[name].alignment["word"]
-        for item, word in zip(read, tidy_words(words), strict=True):
+        for item, word in zip(read, tidy_words(said), strict=True):
             assert item.symbol == word.text.replace(" ", "_")
             assert item.start == pytest.approx(word.start, abs=1e-9)
             assert item.duration == pytest.approx(word.end - word.start, abs=1e-9)
