@@ -42,8 +42,8 @@ LINGER_SECONDS = 1.5
 PAUSE_SECONDS = 1.5
 
 # Costs in terms of one subtitle more (1): of a tenth of the reading speed too much, of a subtitle that is on the screen for no
-# time, of one that is empty where others are full.
-_TOO_FAST, _UNCOMFORTABLE, _TOO_SHORT, _UNEVEN = 1.0, 0.1, 2.0, 0.5
+# time, of one that is empty where others are full, and of an end at the worst place.
+_TOO_FAST, _UNCOMFORTABLE, _TOO_SHORT, _UNEVEN, _PARTING = 1.0, 0.1, 2.0, 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _partition(words: Sequence[TimedWord], rules: SubtitleRules) -> list[int]:
     for end in range(1, len(words) + 1):
         best, begun = math.inf, end - 1
         inside = 0.0
-        parting = break_cost(words[end - 1], words[end]) if end < len(words) else 0.0
+        parting = _PARTING * break_cost(words[end - 1], words[end]) if end < len(words) else 0.0
         for first in range(end - 1, -1, -1):
             if first < end - 1:
                 if not _goes_on(words, first, end, rules):
