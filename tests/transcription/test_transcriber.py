@@ -121,13 +121,22 @@ def test_a_clip_shorter_than_one_frame_is_an_error_not_a_transcript(transcriber)
         next(transcriber.transcribe([noise[:-1]], source_rate=16_000))
 
 
-def test_a_clip_too_long_for_the_memory_is_an_error(transcriber, paths, monkeypatch):
+def test_a_clip_too_long_for_the_memory_goes_in_pieces_that_fit(transcriber, paths, monkeypatch):
     base = SimpleNamespace(config=Wav2Vec2Config(vocab_size=10))
     assert 120 < Transcriber(base, transcriber.processor).max_seconds < 140
     monkeypatch.setattr(engines, "ATTENTION_BYTES", 4 * 2 * 100**2)  # 2 heads, 100 frames of 30 samples
-    assert transcriber.max_seconds == 100 * 30 / 16_000
-    with pytest.raises(ValueError, match=r"a\.wav lasts more than 0.1875 s.*split"):
-        next(transcriber.transcribe(paths[0]))
+    longest = 100 * 30 / 16_000
+    assert transcriber.max_seconds == longest
+    heard = []
+    run = transcriber.engine._run
+    monkeypatch.setattr(
+        transcriber.engine, "_run", lambda waveform, lengths: heard.append(lengths) or run(waveform, lengths)
+    )
+    found = next(transcriber.transcribe(paths[0]))
+    assert (found.seconds, found.error) == (0.5, None)
+    assert found.text
+    assert len(heard) > 1
+    assert max(max(lengths) for lengths in heard) <= longest * 16_000
     assert Transcriber(transcriber.model, transcriber.processor, batch_size=4).max_seconds == 50 * 30 / 16_000
 
 

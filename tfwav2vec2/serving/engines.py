@@ -271,7 +271,7 @@ class SavedModelEngine(Engine):
                 f"{path} holds no SavedModel (saved_model.pb); give a folder that tfwav2vec2 export wrote"
             )
         bundle = read_folder(Path(path) / EXTRA)
-        self.config, self.shortest = bundle.config, bundle.shortest
+        self.config, self.shortest, self.processor = bundle.config, bundle.shortest, bundle.processor
         self.sampling_rate = getattr(bundle.processor, "feature_extractor", bundle.processor).sampling_rate
         try:
             import tensorflow as tf

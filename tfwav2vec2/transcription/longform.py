@@ -110,7 +110,7 @@ class LongformEncoder:
         options: how recordings are cut.
         config: the model's; the engine's by default, which a server's does not know.
         processor: what belongs to the model, or its tokenizer; the engine's by default. Without one no delimiter is written.
-        batch_size: pieces that go through the engine together.
+        batch_size: pieces that go through the engine together, as far as they fit its memory.
 
     Attributes:
         windows: the longest piece and its context, in samples and frames.
@@ -130,7 +130,6 @@ class LongformEncoder:
     ) -> None:
         self.engine = engine
         self.options = options or LongformOptions()
-        self.batch_size = batch_size
         config = config or engine.config
         if config is None:
             raise ValueError(
@@ -138,7 +137,12 @@ class LongformEncoder:
                 "config=Wav2Vec2Config.from_pretrained(FOLDER)"
             )
         self.config = config
-        self.windows = self.options.windows(config, engine.sampling_rate, engine.max_seconds(batch_size))
+        self.windows = self.options.windows(config, engine.sampling_rate, engine.max_seconds(1))
+        seconds = self.windows.window / engine.sampling_rate
+        # As many as fit the memory that is set aside for attention.
+        self.batch_size = max(
+            rows for rows in range(1, batch_size + 1) if rows == 1 or seconds <= engine.max_seconds(rows)
+        )
         processor = getattr(engine, "processor", None) if processor is None else processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
 
