@@ -107,6 +107,11 @@ def test_a_subtitle_stays_until_it_can_be_read():
     assert subtitle_cues([TimedWord("yes", 9.0, 9.1)], seconds=9.5)[0].end == 9.5
 
 
+def test_a_subtitle_outlasts_its_last_letter():
+    spoken = [TimedWord("seven", 1.0, 2.0), TimedWord("eight", 4.0, 5.0)]
+    assert [cue.end for cue in subtitle_cues(spoken)] == [2.5, 5.5]
+
+
 def test_a_short_gap_is_closed_to_two_frames():
     rules = SubtitleRules(characters=12, lines=1)
     first, second = subtitle_cues(

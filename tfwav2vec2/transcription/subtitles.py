@@ -37,6 +37,9 @@ LONGEST_SECONDS = 7.0
 GAP_SECONDS = 2 / 25
 # Netflix: shorter gaps than half a second are closed to two frames, since a blink of the screen disturbs.
 CLOSED_GAP_SECONDS = 0.5
+# Netflix: a subtitle may stay for twelve frames after the sound has ended, half a second at 24 frames a second. It does where there
+# is time: a CTC model marks the last letter of a word while it is still being said.
+TAIL_SECONDS = 12 / 24
 # BBC: a subtitle does not hang on the screen for more than 1.5 s after speech has stopped; a pause of that length ends one.
 LINGER_SECONDS = 1.5
 PAUSE_SECONDS = 1.5
@@ -225,7 +228,7 @@ def _end(words: Sequence[TimedWord], following: int | None, last: float, rules: 
     start, spoken = to_milliseconds(words[0].start), to_milliseconds(words[-1].end)
     length = sum(width(word.text) for word in words) + len(words) - 1
     read = start + to_milliseconds(max(rules.shortest, length / rules.comfortable_speed))
-    end = max(spoken, min(read, spoken + to_milliseconds(LINGER_SECONDS)))
+    end = max(spoken + to_milliseconds(TAIL_SECONDS), min(read, spoken + to_milliseconds(LINGER_SECONDS)))
     gap = to_milliseconds(rules.gap)
     if following is not None and following - end < max(to_milliseconds(CLOSED_GAP_SECONDS), gap):
         # Where words follow so fast that the gap would take the subtitle's time, it takes half of it.

@@ -104,13 +104,13 @@ def test_a_small_file_of_each():
     spoken = [TimedWord("two", 0.5, 0.9), TimedWord("<3>", 1.0, 1.4), TimedWord("more", 4.0, 4.04)]
     heard = transcript(spoken, seconds=10.0)
     assert format_transcript(heard, "srt") == (
-        "1\n00:00:00,500 --> 00:00:01,400\ntwo <3>\n\n2\n00:00:04,000 --> 00:00:04,833\nmore\n"
+        "1\n00:00:00,500 --> 00:00:01,900\ntwo <3>\n\n2\n00:00:04,000 --> 00:00:04,833\nmore\n"
     )
     assert format_transcript(heard, "vtt") == (
-        "WEBVTT\n\n00:00:00.500 --> 00:00:01.400\ntwo &lt;3&gt;\n\n00:00:04.000 --> 00:00:04.833\nmore\n"
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.900\ntwo &lt;3&gt;\n\n00:00:04.000 --> 00:00:04.833\nmore\n"
     )
     assert format_transcript(heard, "srt", highlight_words=True).startswith(
-        "1\n00:00:00,500 --> 00:00:01,000\n<u>two</u> <3>\n\n2\n00:00:01,000 --> 00:00:01,400\ntwo <u><3></u>\n\n3\n"
+        "1\n00:00:00,500 --> 00:00:01,000\n<u>two</u> <3>\n\n2\n00:00:01,000 --> 00:00:01,900\ntwo <u><3></u>\n\n3\n"
     )
 
 
