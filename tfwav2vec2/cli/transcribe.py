@@ -156,7 +156,7 @@ def _with_progress(
     from tqdm import tqdm
 
     transcripts = transcriber.transcribe(
-        [recording.path for recording in recordings], errors="return", **({"words": True} if timed else {})
+        [recording.path for recording in recordings], errors="return", words=timed
     )
     try:
         with tqdm(total=len(recordings), unit="file", leave=False, disable=None) as bar:
