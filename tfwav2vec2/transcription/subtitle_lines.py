@@ -21,9 +21,11 @@ _SHORT_WORD = 3
 
 # Costs, each in terms of a whole subtitle more (1). Chosen by looking at subtitles of readings in English, German and Spanish.
 _AFTER_CLAUSE, _ELSEWHERE, _AFTER_SHORT_WORD = 0.2, 0.6, 0.4
-_SENTENCE_INSIDE = 0.5
+_SENTENCE_INSIDE = 1.0
 _UNBALANCED, _TOP_HEAVY = 2.0, 0.1
-# The pause, in seconds, that is as good a place as the end of a sentence.
+# The pause, in seconds, inside of a subtitle that is as bad as one subtitle more: the reader is ahead of the speaker.
+_PAUSE_INSIDE = 0.75
+# The pause that is as good a place as the end of a sentence.
 _CLEAR_PAUSE = 0.6
 
 
@@ -61,9 +63,10 @@ def break_cost(before: TimedWord, after: TimedWord) -> float:
     return cost * (1 - min(1.0, pause / _CLEAR_PAUSE))
 
 
-def inside_cost(before: TimedWord) -> float:
-    """How bad it is to go on after a word within one subtitle, which should hold one sentence."""
-    return _SENTENCE_INSIDE if ends_sentence(before.text) else 0.0
+def inside_cost(before: TimedWord, after: TimedWord) -> float:
+    """How bad it is to go on between two words within one subtitle, which should hold one sentence and no clear pause."""
+    pause = max(0.0, after.start - before.end)
+    return (_SENTENCE_INSIDE if ends_sentence(before.text) else 0.0) + (pause / _PAUSE_INSIDE) ** 2
 
 
 def break_lines(words: Sequence[TimedWord], longest: int) -> list[int]:

@@ -185,7 +185,7 @@ def _partition(words: Sequence[TimedWord], rules: SubtitleRules) -> list[int]:
             if first < end - 1:
                 if not _goes_on(words, first, end, rules):
                     break
-                inside += inside_cost(words[first])
+                inside += inside_cost(words[first], words[first + 1])
             taken = widths[first:end]
             if first < end - 1 and lines_needed(taken, rules.characters) > rules.lines:
                 break
