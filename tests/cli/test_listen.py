@@ -228,3 +228,10 @@ def test_the_real_package_answers():
     for name in ("InputStream", "PortAudioError", "check_input_settings", "query_devices"):
         assert hasattr(sounddevice, name)
     assert CliRunner().invoke(cli, ["listen", "--list-devices"]).exit_code in (0, 1)
+
+
+def test_without_a_model_the_embedded_file_listens(monkeypatch, expected):
+    monkeypatch.setitem(sys.modules, "sounddevice", Microphone(load_audio(CLIP), 16_000, "interrupt").module)
+    result = CliRunner().invoke(cli, ["listen"], catch_exceptions=False)
+    assert result.stdout == expected
+    assert result.stderr.startswith("Using the embedded model, which knows strings of English digits only.")

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfwav2vec2.cli.opening import LANGUAGE_HELP, MODEL_HELP, open_transcriber
+from tfwav2vec2.cli.opening import DIGITS_ONLY, LANGUAGE_HELP, MODEL_HELP, open_transcriber
 
 if TYPE_CHECKING:
+    from tfwav2vec2.serving.engines import Engine
     from tfwav2vec2.transcription.streaming import StreamingTranscriber
 
 PORTAUDIO_HELP = (
@@ -59,17 +60,41 @@ def listen(
         _print_devices(sounddevice)
         return
     microphone = _microphone(sounddevice, device)
-    transcriber = open_transcriber(model, language)
+    engine = _engine(model, language)
     from tfwav2vec2.transcription.streaming import StreamingTranscriber
 
     try:
-        stream = StreamingTranscriber(transcriber.engine)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    try:
-        _listen(sounddevice, microphone, stream, transcriber.engine.sampling_rate, seconds)
+        stream = StreamingTranscriber(engine)
+        _warm_up(engine)
+        _listen(sounddevice, microphone, stream, engine.sampling_rate, seconds)
     except (sounddevice.PortAudioError, OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _engine(model: str | None, language: str | None) -> Engine:
+    """What runs the named model; the embedded one as its .tflite file where LiteRT is installed."""
+    if model is None and language is None:
+        from tfwav2vec2.embedded import embedded_model
+        from tfwav2vec2.serving.engines import import_litert
+
+        file = embedded_model() / "model.tflite"
+        try:
+            import_litert()
+        except ImportError:
+            pass
+        else:
+            if file.is_file():
+                click.echo(DIGITS_ONLY, err=True)
+                return open_transcriber(str(file), None).engine
+    return open_transcriber(model, language).engine
+
+
+def _warm_up(engine: Engine) -> None:
+    """Run the model once: what it lays out the first time is not to be waited for while somebody speaks."""
+    import numpy as np
+
+    samples = max(engine.sampling_rate, engine.shortest)
+    engine(np.zeros((1, samples), np.float32), [samples])
 
 
 def _sounddevice() -> ModuleType:
