@@ -143,7 +143,7 @@ def test_texts_that_cannot_be_aligned(aligner: Aligner, recordings: Path, text: 
 
 
 def test_recordings_that_cannot_be_aligned(aligner: Aligner, recordings: Path) -> None:
-    with pytest.raises(ValueError, match=r"<array> lasts 0\.0002 s, less than one frame"):
+    with pytest.raises(ValueError, match="<array> lasts less than one frame"):
         aligner.align(np.zeros(3, np.float32), "a", source_rate=SAMPLE_RATE)
     with pytest.raises(FileNotFoundError):
         aligner.align(recordings / "missing.wav", "a")
@@ -152,7 +152,7 @@ def test_recordings_that_cannot_be_aligned(aligner: Aligner, recordings: Path) -
 
 
 def test_a_model_that_computes_nan_is_named(aligner: Aligner) -> None:
-    heard = Heard("clip.wav", np.zeros(800, np.float32), 0.05, np.full((3, 10), np.nan), 0.02, 0.0)
+    heard = Heard("clip.wav", 0.05, np.full((3, 10), np.nan), 0.02, 0.0)
     with pytest.raises(ValueError, match=r"clip\.wav: The logits of frame 0 hold NaN"):
         aligner.align_heard(heard, aligner.spell("a"))
 

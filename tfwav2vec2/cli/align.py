@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -105,7 +105,7 @@ def align(
         aligner = _open(model, language, reach)
         # The text first: it is refused before the model has run.
         spelling = aligner.spell(content, cast(Literal["error", "wildcard"], unknown))
-        heard = aligner.hear(audio)
+        heard = aligner.hear(audio, keep_waveform=plot is not None)
         found = aligner.align_heard(heard, spelling)
         _write(_formatted(found, layout, characters, lines, highlight_words), output)
         if plot is not None:
@@ -194,7 +194,7 @@ def _draw(path: Path, aligner: Aligner, heard: Heard, found: AlignedTranscript) 
     )
     start, end = plot_alignment(
         path,
-        heard.waveform,
+        cast(Any, heard.waveform),
         aligner.engine.sampling_rate,
         found.words or (),
         letters,

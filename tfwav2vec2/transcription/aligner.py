@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfwav2vec2.audio.loading import load_audio, source_name
+from tfwav2vec2.audio.streams import source_name, stream_audio
 from tfwav2vec2.backbone.lengths import shortest_clip
+from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.language.alignment import Alignment, forced_align
 from tfwav2vec2.language.spelling import SpelledWord, Spelling, Unknown, spell
 from tfwav2vec2.serving.engines import Engine, KerasEngine
+from tfwav2vec2.transcription.longform import LongformEncoder, LongformOptions
 from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord, Transcript
 
 __all__ = ["AlignedTranscript", "Aligner", "align"]
@@ -43,19 +45,19 @@ class Heard:
 
     Attributes:
         file: the recording's name.
-        waveform: (samples,) at the model's rate.
         seconds: how long it lasts.
         logits: (frames, labels).
         hop: from the start of a frame to that of the next, in seconds.
         first: when the first frame begins. A frame hears more than its hop, and stands for the middle of what it hears.
+        waveform: (samples,) at the model's rate, where it was kept.
     """
 
     file: str
-    waveform: np.ndarray
     seconds: float
     logits: np.ndarray
     hop: float
     first: float
+    waveform: np.ndarray | None = None
 
     def time_of(self, frames: np.ndarray) -> np.ndarray:
         """When frames begin, in seconds, no later than the recording ends."""
@@ -75,12 +77,22 @@ class Aligner:
         reach: seconds. A model for CTC marks a letter by a spike somewhere in its sound. Letters last from their first frame to
             their last, and reach so much farther to both sides, at most to the middle between them and their neighbours. 0 gives
             the spikes alone.
+        longform: how long recordings are cut into pieces for the model. The alignment is one over all of them.
+        config: the model's, where the engine does not know it, as a server's.
 
     Raises:
-        ValueError: where there is no tokenizer, and for a reach below 0.
+        ValueError: where there is no tokenizer, for a reach below 0, and for a model whose frames cannot be stitched.
     """
 
-    def __init__(self, engine: Engine, processor: Any = None, *, reach: float = REACH_SECONDS) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        processor: Any = None,
+        *,
+        reach: float = REACH_SECONDS,
+        longform: LongformOptions | None = None,
+        config: Wav2Vec2Config | None = None,
+    ) -> None:
         if not 0 <= reach < float("inf"):
             raise ValueError(f"reach is a number of seconds from 0 on; got {reach!r}")
         processor = getattr(engine, "processor", None) if processor is None else processor
@@ -90,6 +102,7 @@ class Aligner:
                 f"{engine.name} has no vocabulary to spell a text with; align with a model for CTC, or give its processor"
             )
         self.engine, self.tokenizer, self.reach = engine, tokenizer, reach
+        self._encoder = LongformEncoder(engine, longform, config=config, processor=tokenizer)
 
     @classmethod
     def from_pretrained(
@@ -122,7 +135,7 @@ class Aligner:
 
         Raises:
             OSError, TypeError: as ``load_audio``.
-            ValueError: for audio that cannot be read or is too short or too long, for a text that has no letters or letters that
+            ValueError: for audio that cannot be read or is too short, for a model that computes NaN, for a text that has no letters or letters that
                 the model lacks, and where they cannot belong together.
         """
         spelling = self.spell(text, unknown)
@@ -136,37 +149,38 @@ class Aligner:
         """
         return spell(text, self.tokenizer, unknown=unknown)
 
-    def hear(self, source: Any, *, source_rate: int | None = None) -> Heard:
-        """Run the model.
+    def hear(self, source: Any, *, source_rate: int | None = None, keep_waveform: bool = False) -> Heard:
+        """Run the model, over a long recording piece by piece.
 
-        Arguments and errors as for :meth:`align`.
+        Args:
+            source: as for :meth:`align`, which names the errors too.
+            source_rate: the same.
+            keep_waveform: whether the samples are kept, 230 MB an hour.
         """
-        name, rate = source_name(source), self.engine.sampling_rate
-        config = self.engine.config
-        if config is None:
-            raise ValueError(
-                f"The configuration of {self.engine.name} is not known, and with it how long its frames are"
-            )
-        waveform = load_audio(
-            source,
-            sampling_rate=rate,
-            source_rate=source_rate if name == "<array>" else None,
-            max_seconds=self.engine.max_seconds(1),
+        encoder = self._encoder
+        audio = stream_audio(source, sampling_rate=self.engine.sampling_rate, source_rate=source_rate)
+        samples: list[np.ndarray] = []
+        count = 0
+
+        def counted() -> Iterator[np.ndarray]:
+            nonlocal count
+            for block in audio:
+                count += len(block)
+                if keep_waveform:
+                    samples.append(block)
+                yield block
+
+        name = source_name(source)
+        blocks = [block.logits for block in encoder.blocks_of(encoder.pieces(counted()), name)]
+        first = (shortest_clip(encoder.config) - encoder.windows.hop) / 2 / self.engine.sampling_rate
+        return Heard(
+            name,
+            count / self.engine.sampling_rate,
+            np.concatenate(blocks),
+            encoder.frame_seconds,
+            first,
+            np.concatenate(samples) if samples else None,
         )
-        seconds = len(waveform) / rate
-        if len(waveform) < self.engine.shortest:
-            raise ValueError(
-                f"{name} lasts {seconds:.4f} s, less than one frame of the model: give a longer recording"
-            )
-        answer = self.engine(waveform[None], [len(waveform)])
-        if "logits" not in answer or answer["logits"].ndim != 3:
-            raise ValueError(f"{self.engine.name} gives no labels for frames; align with a model for CTC")
-        hop = config.inputs_to_logits_ratio
-        first = (shortest_clip(config) - hop) / 2
-        if config.add_adapter:
-            hop *= config.adapter_stride**config.num_adapter_layers
-        logits = answer["logits"][0, : int(answer["frame_lengths"][0])]
-        return Heard(name, waveform, seconds, logits, hop / rate, first / rate)
 
     def align_heard(self, heard: Heard, spelling: Spelling) -> AlignedTranscript:
         """The times of a text in a recording that the model has heard.
