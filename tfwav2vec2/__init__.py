@@ -35,6 +35,9 @@ _HOMES = {
     "Wav2Vec2ProcessorWithLM": "processor_with_lm",
     "Wav2Vec2DecoderWithLMOutput": "processor_with_lm",
     "build_ctcdecoder": "language.beam_search",
+    "train_language_model": "language.kneser_ney",
+    "perplexity": "language.perplexity",
+    "NGramModel": "language.ngram_lm",
     # models
     "TFWav2Vec2PreTrainedModel": "backbone.pretrained",
     "TFWav2Vec2Model": "backbone.wav2vec2",

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,8 +81,23 @@ def test_another_language_model_is_not_overwritten(folder, tmp_path) -> None:
         decoder.save_to_dir(other.parent)
     with pytest.raises(OSError, match="holds a language model that this decoder does not have"):
         write_decoder(folder, decoder.alphabet, None)
+
+
+def test_a_model_that_came_from_no_file_is_written(folder, tmp_path) -> None:
+    decoder = BeamSearchDecoderCTC.load_from_dir(folder)
+    expected = decoder.decode_beams(LOGITS)
     decoder.language_model.model.path = None
-    with pytest.raises(OSError, match="was not read from a file, and cannot be saved"):
+    paths = decoder.save_to_dir(tmp_path / "new")
+    assert str(tmp_path / "new" / "language_model" / "3gram.arpa") in paths
+    assert BeamSearchDecoderCTC.load_from_dir(tmp_path / "new").decode_beams(LOGITS) == expected
+
+
+def test_a_model_of_another_kind_without_a_file_is_not_written(folder, tmp_path) -> None:
+    decoder = BeamSearchDecoderCTC.load_from_dir(folder)
+    decoder.language_model.model = SimpleNamespace(order=3)
+    with pytest.raises(
+        OSError, match="of the type SimpleNamespace that was not read from a file cannot be saved"
+    ):
         decoder.save_to_dir(tmp_path / "new")
 
 

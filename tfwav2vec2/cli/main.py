@@ -16,6 +16,7 @@ from tfwav2vec2.cli.export import export
 from tfwav2vec2.cli.finetune import finetune, pretrain
 from tfwav2vec2.cli.info import info
 from tfwav2vec2.cli.listen import listen
+from tfwav2vec2.cli.lm import lm
 from tfwav2vec2.cli.serve import serve
 from tfwav2vec2.cli.subtitles import subtitles
 from tfwav2vec2.cli.transcribe import transcribe
@@ -45,6 +46,7 @@ cli.add_command(pretrain)
 cli.add_command(evaluate)
 cli.add_command(serve)
 cli.add_command(batch)
+cli.add_command(lm)
 
 
 def main() -> None:

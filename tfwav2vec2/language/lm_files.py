@@ -128,26 +128,58 @@ def write_decoder(folder: str | Path, alphabet: Alphabet, language_model: Langua
                 f"{inner} holds a language model that this decoder does not have; remove it, or save elsewhere"
             )
         return [str(path) for path in paths]
-    source = getattr(language_model.model, "path", None)
-    if source is None:
+    return [str(path) for path in paths] + write_language_model(folder, language_model)
+
+
+def write_language_model(folder: str | Path, language_model: LanguageModel) -> list[str]:
+    """Write a decoder's folder ``language_model``: a copy of the model's file, or an ARPA file of one that was trained, the
+    list of words, and the weights; returns the paths.
+
+    Raises:
+        OSError: where the folder holds another language model, or cannot be written to.
+    """
+    inner = Path(folder) / FOLDER
+    model = language_model.model
+    source = getattr(model, "path", None)
+    if source is None and not isinstance(model, NGramModel):
         raise OSError(
-            "The language model was not read from a file, and cannot be saved; write it to an ARPA file and read that"
+            f"A language model of the type {type(model).__name__} that was not read from a file cannot be saved"
         )
-    inner.mkdir(exist_ok=True)
-    copy = inner / _plain_name(source)
-    others = [path for path in _model_files(inner) if path != copy and not path.samefile(source)]
-    if others:
-        raise OSError(
-            f"{inner} already holds the language model {others[0].name}; remove it, or save elsewhere"
-        )
+    copy = inner / (trained_name(model.order) if source is None else _plain_name(source))
+    check_no_other(folder, copy.name, source)
+    inner.mkdir(parents=True, exist_ok=True)
     attributes, unigrams = inner / ATTRIBUTES, inner / UNIGRAMS
     write_json(attributes, language_model.weights())
     with write_atomically(unigrams) as temporary:
         text = "".join(f"{word}\n" for word in sorted(language_model.unigrams))
         temporary.write_text(text, encoding="utf-8", newline="\n")
-    if not any(path.samefile(source) for path in _model_files(inner)):
+    if isinstance(model, NGramModel) and source is None:
+        model.write(copy)
+    elif not any(path.samefile(source) for path in _model_files(inner)):
         _copy(source, copy)
-    return [str(path) for path in (*paths, attributes, unigrams, *_model_files(inner))]
+    return [str(path) for path in (attributes, unigrams, *_model_files(inner))]
+
+
+def trained_name(order: int) -> str:
+    """What the file of a model that was trained is called."""
+    return f"{order}gram.arpa"
+
+
+def check_no_other(folder: str | Path, name: str, source: Path | None = None) -> None:
+    """Make sure that a decoder's folder holds no language model but, perhaps, the one of that name or ``source`` itself.
+
+    Raises:
+        OSError: where it does.
+    """
+    inner = Path(folder) / FOLDER
+    present = _model_files(inner) if inner.is_dir() else []
+    others = [
+        path for path in present if path.name != name and not (source is not None and path.samefile(source))
+    ]
+    if others:
+        raise OSError(
+            f"{inner} already holds the language model {others[0].name}; remove it, or save elsewhere"
+        )
 
 
 def _model_files(folder: Path) -> list[Path]:

@@ -79,6 +79,31 @@ class NGramModel:
         except ValueError as error:
             raise OSError(f"{path} cannot be used: {error}") from None
 
+    def write(self, path: str | Path) -> None:
+        """Write an ARPA file, gzipped where the name ends in ``.gz``; read back, it is the same model.
+
+        Raises:
+            OSError: where it cannot be written.
+        """
+        from tfwav2vec2.language.arpa_writer import write_arpa
+
+        write_arpa(Arpa(self.words, self._sections()), path)
+
+    def _sections(self) -> list[Section]:
+        """The n-grams as an ARPA file lists them, in the order of their words' ids."""
+        word, probability, _, begin, backoff = self.arrays
+        sections: list[Section] = []
+        words = np.zeros((1, 0), np.int32)
+        above, first = 0, 1
+        for order in range(1, self.order + 1):
+            end = int(begin[first])
+            context = np.repeat(np.arange(first - above), np.diff(begin[above : first + 1]))
+            words = np.concatenate([words[context], word[first:end, None]], axis=1)
+            weights = backoff[first:end] if order < self.order else np.zeros(end - first, np.float32)
+            sections.append(Section(words, probability[first:end], weights))
+            above, first = first, end
+        return sections
+
     def __contains__(self, word: str) -> bool:
         """Whether the model knows a word."""
         return self._ids.get(word, self.unknown) != self.unknown
