@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
 
 from tfwav2vec2.audio import SAMPLE_RATE
+from tfwav2vec2.audio.media import MEDIA_SUFFIXES
 from tfwav2vec2.audio.streams import HIGHEST_RATE, LOWEST_RATE, source_name, stream_audio
 
 __all__ = [
@@ -20,10 +22,12 @@ __all__ = [
     "stream_audio",
 ]
 
-AUDIO_SUFFIXES = frozenset(
+_SOUND_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
 )
-"""The endings, in lower case, by which audio files are found in a folder."""
+
+AUDIO_SUFFIXES = _SOUND_SUFFIXES | (MEDIA_SUFFIXES if importlib.util.find_spec("av") else frozenset())
+"""The endings, in lower case, by which recordings are found in a folder: those of videos too where they can be read."""
 
 # Longer recordings would not fit a model anyway; a few kilobytes of compressed silence can claim days.
 LONGEST_SECONDS = 6 * 3600.0

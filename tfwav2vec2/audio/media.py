@@ -13,10 +13,10 @@ import numpy as np
 from tfwav2vec2.audio.sound_file import REMEDY
 
 MEDIA_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".m4a", ".mov", ".mkv", ".mka", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".3gp"}
+    {".mp4", ".m4v", ".m4a", ".mov", ".mkv", ".mka", ".webm", ".avi", ".mpg", ".mpeg", ".3gp"}
     | {".aac", ".wma", ".wmv", ".asf", ".flv", ".amr", ".ac3", ".ape", ".wv", ".weba"}
 )
-"""The endings, in lower case, of files that need the extra ``media``."""
+"""The endings, in lower case, of files that need the extra ``media``; not .ts, which is rather a program's."""
 
 # What FFmpeg may take a file for, by its own names: not for a playlist, which would have it open other files and addresses, and
 # not for a format that libsndfile has judged already.
