@@ -98,6 +98,11 @@ _HOMES = {
     "Transcriber": "transcription.transcriber",
     "EngineTranscriber": "transcription.engine_transcriber",
     "Transcript": "transcription.transcript",
+    "format_transcript": "transcription.formats.table",
+    "subtitle_cues": "transcription.subtitles",
+    "SubtitleRules": "transcription.subtitles",
+    "plot_alignment": "transcription.picture",
+    "LetterProbabilities": "transcription.picture",
     "TimedWord": "transcription.transcript",
     "TimedCharacter": "transcription.transcript",
     # sound as it arrives to text
