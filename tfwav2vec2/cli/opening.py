@@ -22,6 +22,7 @@ MODEL_HELP = (
     "English digits only."
 )
 LANGUAGE_HELP = "The language that is spoken, for a multilingual model such as facebook/mms-1b-all: eng, fra, ... (ISO 639-3)."
+HOTWORD_HELP = "A word or phrase to expect, such as a name, where a language model lies beside the model (tfwav2vec2 lm); may be repeated."
 
 
 def open_transcriber(model: str | None, language: str | None, batch_size: int = 1) -> EngineTranscriber:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfwav2vec2.cli.opening import LANGUAGE_HELP, MODEL_HELP, open_transcriber
+from tfwav2vec2.cli.opening import HOTWORD_HELP, LANGUAGE_HELP, MODEL_HELP, open_transcriber
 from tfwav2vec2.cli.recordings import Recording, find_recordings
 from tfwav2vec2.cli.transcript_files import write_transcript
 from tfwav2vec2.transcription.formats.options import FormatOptions
@@ -48,6 +48,7 @@ SUBTITLE_FORMATS = ("srt", "vtt")
     help="What is said in the one recording, word for word: it is timed in place of what the model hears, with its case and "
     "punctuation.",
 )
+@click.option("--hotword", "hotwords", metavar="WORDS", multiple=True, help=HOTWORD_HELP)
 @click.option("--highlight-words", is_flag=True, help="Underline each word while it is said.")
 @click.option(
     "--characters",
@@ -68,6 +69,7 @@ def subtitles(
     language: str | None,
     layouts: tuple[str, ...],
     text_file: Path | None,
+    hotwords: tuple[str, ...],
     highlight_words: bool,
     characters: int,
     lines: int,
@@ -99,7 +101,7 @@ def subtitles(
         )
         for recording in todo:
             try:
-                transcript = _heard(transcriber, recording.path, text)
+                transcript = _heard(transcriber, recording.path, text, hotwords)
                 contents = [FORMATS[layout].write(transcript, options) for layout in layouts]
             except (OSError, ValueError, TypeError, ImportError) as error:
                 failed += 1
@@ -143,10 +145,12 @@ def _targets(recordings: Iterable[Recording], layouts: Iterable[str]) -> dict[Pa
     return targets
 
 
-def _heard(transcriber: EngineTranscriber, path: Path, text: str | None) -> Transcript:
+def _heard(
+    transcriber: EngineTranscriber, path: Path, text: str | None, hotwords: tuple[str, ...]
+) -> Transcript:
     """What is said in a recording, with times: what the model hears, or else the text that is given."""
     if text is None:
-        return next(iter(transcriber.transcribe(path, words=True)))
+        return next(iter(transcriber.transcribe(path, words=True, hotwords=hotwords or None)))
     from tfwav2vec2.transcription.aligner import Aligner
 
     return Aligner(transcriber.engine).align(path, text)

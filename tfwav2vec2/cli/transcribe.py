@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tfwav2vec2.cli.opening import DIGITS_ONLY, LANGUAGE_HELP, MODEL_HELP, open_transcriber
+from tfwav2vec2.cli.opening import DIGITS_ONLY, HOTWORD_HELP, LANGUAGE_HELP, MODEL_HELP, open_transcriber
 from tfwav2vec2.cli.recordings import Recording, find_recordings, output_paths
 from tfwav2vec2.cli.transcript_files import draw_transcript, write_transcript
 from tfwav2vec2.transcription.formats.options import FormatOptions
 from tfwav2vec2.transcription.formats.table import FORMATS
 
 if TYPE_CHECKING:
-    from tfwav2vec2.transcription.engine_transcriber import EngineTranscriber
     from tfwav2vec2.transcription.transcript import Transcript
 
 __all__ = ["DIGITS_ONLY", "transcribe"]
@@ -62,6 +61,12 @@ __all__ = ["DIGITS_ONLY", "transcribe"]
     show_default=True,
     help="Recordings that go through the model together: more than one pays on a GPU.",
 )
+@click.option("--hotword", "hotwords", metavar="WORDS", multiple=True, help=HOTWORD_HELP)
+@click.option(
+    "--beam-width",
+    type=click.IntRange(min=1),
+    help="How many texts a search with a language model follows (100).",
+)
 @click.option(
     "--plot",
     metavar="FILE",
@@ -79,6 +84,8 @@ def transcribe(
     highlight_words: bool,
     output: Path | None,
     batch_size: int,
+    hotwords: tuple[str, ...],
+    beam_width: int | None,
     plot: Path | None,
 ) -> None:
     """Write down what is said in sound files of any rate, format and channel count.
@@ -103,7 +110,14 @@ def transcribe(
     transcriber = open_transcriber(model, language, batch_size)
     opened = time.perf_counter()
     failed, seconds = len(problems), 0.0
-    for recording, transcript in _with_progress(transcriber, recordings, timed):
+    transcripts = transcriber.transcribe(
+        [recording.path for recording in recordings],
+        errors="return",
+        words=timed,
+        hotwords=hotwords or None,
+        beam_width=beam_width,
+    )
+    for recording, transcript in _with_progress(transcripts, recordings):
         try:
             if transcript.error is not None:
                 raise ValueError(transcript.error)
@@ -150,14 +164,11 @@ def _targets(
 
 
 def _with_progress(
-    transcriber: EngineTranscriber, recordings: list[Recording], timed: bool
+    transcripts: Iterable[Transcript], recordings: list[Recording]
 ) -> Iterator[tuple[Recording, Transcript]]:
     """Each recording with its transcript, under a progress bar where standard error is a terminal."""
     from tqdm import tqdm
 
-    transcripts = transcriber.transcribe(
-        [recording.path for recording in recordings], errors="return", words=timed
-    )
     try:
         with tqdm(total=len(recordings), unit="file", leave=False, disable=None) as bar:
             for recording, transcript in zip(recordings, transcripts, strict=True):
