@@ -24,6 +24,7 @@ _SILENCE = re.compile(r"[(.]")
 _VARIANT = re.compile(r"\(\d+\)$")
 # How much of a word its syllables may leave open: they are written as they were spoken.
 _MOST_DIFFERENT = 0.5
+_MOST_SYLLABLES = 8
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ def words_of(
         if word == len(words):
             return (0 if first == count else sum(len(each[0]) for each in syllables[first:])), first
         options = []
-        for last in range(first, count + 1):
+        for last in range(first, min(first + _MOST_SYLLABLES, count) + 1):
             spelled = "".join(each[0] for each in syllables[first:last])
-            options.append((ErrorRate.of(words[word], spelled).errors + best(word + 1, last)[0], last))
+            options.append((_distance(words[word], spelled) + best(word + 1, last)[0], last))
         return min(options)
 
     spans: list[tuple[float, float] | None] = []
@@ -94,10 +95,15 @@ def words_of(
     for index, word in enumerate(words):
         last = best(index, first)[1]
         spelled = "".join(each[0] for each in syllables[first:last])
-        known = last > first and ErrorRate.of(word, spelled).rate <= _MOST_DIFFERENT
+        known = last > first and _distance(word, spelled) <= _MOST_DIFFERENT * len(word)
         spans.append((syllables[first][1], syllables[last - 1][2]) if known else None)
         first = last
     return tuple(spans)
+
+
+@functools.cache
+def _distance(word: str, spelled: str) -> int:
+    return ErrorRate.of(word, spelled).errors
 
 
 def _pocketsphinx(data: Path) -> Iterator[Reference]:
