@@ -105,6 +105,10 @@ _HOMES = {
     "LetterProbabilities": "transcription.picture",
     "TimedWord": "transcription.transcript",
     "TimedCharacter": "transcription.transcript",
+    # a text to when each word of it is said
+    "align": "transcription.aligner",
+    "Aligner": "transcription.aligner",
+    "AlignedTranscript": "transcription.aligner",
     # sound as it arrives to text
     "StreamingTranscriber": "transcription.streaming",
     "StreamingEncoder": "transcription.streaming",
