@@ -32,7 +32,7 @@ class LongformOptions:
         ValueError: for a number that is none, negative, or a chunk of nothing, and for another cut.
     """
 
-    chunk_seconds: float = 30.0
+    chunk_seconds: float = 20.0
     stride_seconds: float | tuple[float, float] = 5.0
     cut: Literal["silence", "stride"] = "silence"
 
