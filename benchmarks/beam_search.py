@@ -23,10 +23,12 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,25 +222,45 @@ def searches(arpa: Path, rounds: int, slow_rounds: int) -> None:
     )
 
 
+def spin(steps: int) -> float:
+    """What needs nothing but a processor."""
+    total = 0.0
+    for step in range(steps):
+        total += math.sqrt(step + total)
+    return total
+
+
 def both_cores(arpa: Path, rounds: int) -> None:
-    """32 recordings by one thread and by two."""
+    """32 recordings by one thread and by two, beside a loop that shows what a second thread is worth on this machine just now."""
+    import numba
+
     from tfwav2vec2 import build_ctcdecoder
+
+    loop = numba.njit(nogil=True)(spin)
+    loop(10)
 
     decoder = build_ctcdecoder(LABELS, arpa, alpha=ALPHA, beta=BETA)
     batch = [flat_logits(seed) for seed in range(UTTERANCES)]
     single = decoder.decode_batch(batch, num_threads=1)
     verdict(single == decoder.decode_batch(batch, num_threads=2), "two threads find what one finds")
-    times = _timing.interleave(
-        {
-            f"{threads} thread{'s' * (threads > 1)}": lambda threads=threads: _timing.seconds(
-                lambda: decoder.decode_batch(batch, num_threads=threads)
-            )
-            for threads in (1, 2)
-        },
-        rounds,
-    )
+
+    def spin_by(threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(loop, [10_000_000] * 16))
+
+    subjects: dict[str, Callable[[], float]] = {}
+    for threads, name in ((1, "1 thread"), (2, "2 threads")):
+        subjects[name] = lambda threads=threads: _timing.seconds(
+            lambda: decoder.decode_batch(batch, num_threads=threads)
+        )
+        subjects[f"a plain loop, {name}"] = lambda threads=threads: _timing.seconds(lambda: spin_by(threads))
+    times = _timing.interleave(subjects, rounds)
     title = f"Beam search, {UTTERANCES} flat recordings of {FRAMES} frames, {rounds} rounds"
-    _timing.report(title, times, {}, {("2 threads", "1 thread"): 1 / 1.7})
+    worth = statistics.median(times["a plain loop, 1 thread"]) / statistics.median(
+        times["a plain loop, 2 threads"]
+    )
+    note = {"a plain loop, 2 threads": f"a second thread makes it {worth:.2f} times as fast"}
+    _timing.report(title, times, note, {("2 threads", "1 thread"): 1 / 1.7})
 
 
 def first_decoding(arpa: Path, rounds: int) -> None:

@@ -167,6 +167,17 @@ def test_only_listed_words_where_the_search_is_bound_to_them(model) -> None:
         build_ctcdecoder(LETTERS).decode(logits, lexicon_bound=True)
 
 
+def test_the_words_ahead_lead_to_better_texts(shared_data) -> None:
+    """In noise, where 100 beams are few, a search that knows what words will cost finds texts of higher scores."""
+    labels = ["", " ", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
+    decoder = build_ctcdecoder(labels, next((shared_data / "lm").glob("*.arpa.gz")))
+    for seed in range(3):
+        logits = random_logits(seed, 200, len(labels), spread=1.0)
+        bound, free = (decoder.decode_beams(logits, lexicon_bound=bound)[0] for bound in (True, False))
+        assert set(bound.text.split()) <= decoder.language_model.unigrams
+        assert bound.lm_score > free.lm_score
+
+
 def test_probabilities_and_logits_are_told_apart() -> None:
     logits = random_logits(0, 12, 4)
     shares = np.exp(log_probabilities(logits, 4))
@@ -187,15 +198,27 @@ def test_weights_are_checked_and_persist(model) -> None:
 
 
 def test_the_words_of_a_real_recording(shared_data) -> None:
+    """As they are these logits need no language model; under noise the likeliest letters are wrong, and with it the text is right."""
     logits = np.array(json.loads((shared_data / "ctc_logits" / "libri_logits.json").read_text()))
     labels = [" ", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'", ""]
-    decoder = build_ctcdecoder(labels, next((shared_data / "lm").glob("*.arpa.gz")))
-    beam = decoder.decode_beams(logits)[0]
-    assert beam.text == (
-        "I HAVE A GOOD DEAL OF WILL YOU REMEMBER AND WHAT I HAVE SET MY MIND UPON NO DOUBT I SHALL SOME DAY ACHIEVE"
+    decoder, without = (
+        build_ctcdecoder(labels, next((shared_data / "lm").glob("*.arpa.gz"))),
+        build_ctcdecoder(labels),
     )
+
+    def greedy(logits: np.ndarray) -> str:
+        return text_of(tuple(logits.argmax(axis=1)), labels)
+
+    spoken = "I HAVE A GOOD DEAL OF WILL YOU REMEMBER AND WHAT I HAVE SET MY MIND UPON NO DOUBT I SHALL SOME DAY ACHIEVE"
+    beam = decoder.decode_beams(logits)[0]
+    assert beam.text == greedy(logits) == spoken
     assert beam.word_frames[0] == ("I", (26, 27))
-    assert decoder.decode(logits, lexicon_bound=True) == beam.text
+    noisy = logits + 3 * np.random.default_rng(0).normal(size=logits.shape)
+    assert greedy(noisy) != spoken
+    assert without.decode(noisy) != spoken
+    for each in (logits, noisy):
+        assert decoder.decode(each) == spoken
+        assert decoder.decode(each, lexicon_bound=True) == spoken
 
 
 def test_without_numba_a_search_says_what_to_install() -> None:

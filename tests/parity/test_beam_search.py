@@ -30,7 +30,7 @@ kenlm = pytest.importorskip("kenlm", reason="the live comparison needs pyctcdeco
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-CASES = int(os.environ.get("TFWAV2VEC2_BEAM_CASES", "500"))
+CASES = int(os.environ.get("TFWAV2VEC2_BEAM_CASES", "300"))
 
 CLOSE = 1e-3
 LETTERS = ["a", "b", "c", "ab"]
