@@ -15,7 +15,20 @@ import tfwav2vec2
 COMMAND = [sys.executable, "-m", "tfwav2vec2"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 REPOSITORY = Path(tfwav2vec2.__file__).parents[1]
-HEAVY = ("tensorflow", "keras", "jax", "numpy", "soundfile", "soxr", "huggingface_hub", "tqdm")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "jax",
+    "numpy",
+    "numba",
+    "matplotlib",
+    "soundfile",
+    "sounddevice",
+    "soxr",
+    "av",
+    "huggingface_hub",
+    "tqdm",
+)
 
 
 def run(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
@@ -43,7 +56,7 @@ def test_help_is_quick_and_has_an_example(command):
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("command", ["", "transcribe", "info", "convert"])
+@pytest.mark.parametrize("command", ["", "transcribe", "align", "subtitles", "listen", "info", "convert"])
 def test_help_imports_nothing_heavy(command):
     code = (
         "import sys; from click.testing import CliRunner; from tfwav2vec2.cli.main import cli; "
