@@ -59,6 +59,26 @@ def test_json_is_one_object_a_line(transcribe, recordings, texts):
 
 def test_a_batch_prints_the_same(transcribe, recordings):
     assert transcribe(recordings, "--batch-size", "3").stdout == transcribe(recordings).stdout
+    assert transcribe(recordings, "--batch-seconds", "1").stdout == transcribe(recordings).stdout
+    both = transcribe(recordings, "--batch-seconds", "1", "--batch-size", "2")
+    assert both.exit_code == 2
+    assert "give one of them" in both.stderr
+
+
+def test_pieces_are_as_long_as_is_asked(transcribe, recordings):
+    whole, pieces = (
+        transcribe(recordings / "a.wav", "--format", "json", "--words", *options)
+        for options in ((), ("--chunk-seconds", "0.1"))
+    )
+    assert json.loads(whole.stdout)["seconds"] == json.loads(pieces.stdout)["seconds"]
+    assert (
+        json.loads(whole.stdout)["text"] != json.loads(pieces.stdout)["text"]
+    )  # random weights hear all of a piece
+    assert transcribe(recordings / "a.wav", "--chunk-seconds", "0").exit_code == 2
+
+
+def test_a_language_model_that_lies_there_may_be_left_out(transcribe, recordings, texts):
+    assert transcribe(recordings / "a.wav", "--no-language-model").stdout == texts["a.wav"] + "\n"
 
 
 @pytest.mark.parametrize("layout", ["text", "json"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,8 +25,17 @@ LANGUAGE_HELP = "The language that is spoken, for a multilingual model such as f
 HOTWORD_HELP = "A word or phrase to expect, such as a name, where a language model lies beside the model (tfwav2vec2 lm); may be repeated."
 
 
-def open_transcriber(model: str | None, language: str | None, batch_size: int = 1) -> EngineTranscriber:
+def open_transcriber(
+    model: str | None,
+    language: str | None,
+    batch_size: int = 1,
+    *,
+    language_model: bool | None = None,
+    **options: Any,
+) -> EngineTranscriber:
     """What transcribes with the named model; TensorFlow is imported only for what needs it.
+
+    ``language_model`` is for :meth:`Transcriber.from_pretrained`, ``options`` are further ones of the transcriber.
 
     Raises:
         click.UsageError: for a language where the model has none.
@@ -35,7 +44,7 @@ def open_transcriber(model: str | None, language: str | None, batch_size: int = 
     from tfwav2vec2.serving.engines import is_engine
 
     if model is not None and is_engine(model):
-        return _open_engine(model, language, batch_size)
+        return _open_engine(model, language, batch_size=batch_size, **options)
     if model is None and language is not None:
         raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
     if model is None:
@@ -44,7 +53,9 @@ def open_transcriber(model: str | None, language: str | None, batch_size: int = 
         import_models()
         from tfwav2vec2.transcription.transcriber import Transcriber
 
-        return Transcriber.from_pretrained(model, batch_size=batch_size, language=language)
+        return Transcriber.from_pretrained(
+            model, batch_size=batch_size, language=language, language_model=language_model, **options
+        )
     except (OSError, ValueError, TypeError, ImportError) as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name in ("tensorflow", "keras")
         advice = (
@@ -55,7 +66,7 @@ def open_transcriber(model: str | None, language: str | None, batch_size: int = 
         raise click.ClickException(f"{error}{advice}") from error
 
 
-def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTranscriber:
+def _open_engine(model: str, language: str | None, **options: Any) -> EngineTranscriber:
     if language is not None:
         raise click.UsageError(f"{model} is an exported model, whose language is fixed: leave --language out")
     from tfwav2vec2.serving.engines import open_engine
@@ -64,6 +75,6 @@ def _open_engine(model: str, language: str | None, batch_size: int) -> EngineTra
     try:
         with quiet_imports():
             engine = open_engine(model)
-        return EngineTranscriber(engine, batch_size=batch_size)
+        return EngineTranscriber(engine, **options)
     except (OSError, ValueError, ImportError) as error:
         raise click.ClickException(str(error)) from error

@@ -68,6 +68,25 @@ __all__ = ["DIGITS_ONLY", "transcribe"]
     help="How many texts a search with a language model follows (100).",
 )
 @click.option(
+    "--batch-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Seconds of audio that go through the model together, in place of --batch-size: for many recordings.",
+)
+@click.option(
+    "--chunk-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longer recordings are cut into pieces of at most so many seconds, in pauses.",
+)
+@click.option(
+    "--no-language-model",
+    is_flag=True,
+    help="Do not search with the language model that lies beside the model.",
+)
+@click.option(
     "--plot",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -84,6 +103,9 @@ def transcribe(
     highlight_words: bool,
     output: Path | None,
     batch_size: int,
+    batch_seconds: float | None,
+    chunk_seconds: float,
+    no_language_model: bool,
     hotwords: tuple[str, ...],
     beam_width: int | None,
     plot: Path | None,
@@ -107,7 +129,20 @@ def transcribe(
     options = FormatOptions(highlight_words=highlight_words, words=words)
     timed = words or plot is not None or any(FORMATS[layout].needs_words for layout in layouts)
     started = time.perf_counter()
-    transcriber = open_transcriber(model, language, batch_size)
+    if batch_seconds is not None and batch_size > 1:
+        raise click.UsageError(
+            "--batch-size and --batch-seconds both say what goes together: give one of them"
+        )
+    from tfwav2vec2.transcription.longform import LongformOptions
+
+    transcriber = open_transcriber(
+        model,
+        language,
+        batch_size,
+        language_model=False if no_language_model else None,
+        batch_seconds=batch_seconds,
+        longform=LongformOptions(chunk_seconds),
+    )
     opened = time.perf_counter()
     failed, seconds = len(problems), 0.0
     transcripts = transcriber.transcribe(
