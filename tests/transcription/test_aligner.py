@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tfwav2vec2 import Transcriber, load_audio
 from tfwav2vec2.audio.loading import SAMPLE_RATE
-from tfwav2vec2.backbone.lengths import shortest_clip
+from tfwav2vec2.backbone.lengths import frame_lengths, shortest_clip
 from tfwav2vec2.language.alignment import forced_align
 from tfwav2vec2.transcription.aligner import AlignedTranscript, Aligner, Heard, align, widened
+from tfwav2vec2.transcription.longform import LongformOptions
 
 TEXT = "Ab\u2014c, \u201cbead\u201d!\n\ncab ..."
 DIGITS_A_STRING, STRINGS = 6, 3
@@ -209,3 +210,28 @@ def test_digits_are_found_where_they_were_put(shared_data: Path) -> None:
     assert np.median(np.abs(ends)) < 120
     assert np.median(right) > 0.7
     assert np.median(wrong) < 0.05
+
+
+def test_a_long_recording_is_aligned_as_one(shared_data: Path) -> None:
+    """The model hears three seconds at a time, and no word is lost where its pieces meet."""
+    rng = np.random.default_rng(1)
+    strings = [joined_digits(shared_data, rng, "jackson") for _ in range(4)]
+    waveform = np.concatenate([each[0] for each in strings])
+    digits, times, before = [], [], 0.0
+    for samples, said, spans in strings:
+        digits += said
+        times += [(before + start, before + end) for start, end in spans]
+        before += len(samples) / SAMPLE_RATE
+    embedded = Aligner.from_pretrained()
+    aligner = Aligner(embedded.engine, longform=LongformOptions(chunk_seconds=3))
+    heard = aligner.hear(waveform, source_rate=SAMPLE_RATE, keep_waveform=True)
+    assert heard.waveform is not None
+    np.testing.assert_array_equal(heard.waveform, waveform)
+    assert len(heard.logits) == frame_lengths(embedded.engine.config, len(waveform))
+    found = aligner.align_heard(heard, aligner.spell("\n".join(map(str, digits))))
+    assert len(found.lines) == len(digits)
+    inside = [
+        start <= (word.start + word.end) / 2 <= end
+        for word, (start, end) in zip(found.words or (), times, strict=True)
+    ]
+    assert np.mean(inside) > 0.95
