@@ -188,3 +188,18 @@ def test_a_checkpoint_without_a_decoder_says_what_is_missing(tmp_path) -> None:
     make_processor(tmp_path).save_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"holds no alphabet\.json"):
         Wav2Vec2ProcessorWithLM.from_pretrained(tmp_path)
+
+
+def test_pieces_of_words_with_an_unknown_token(tmp_path, arpa) -> None:
+    """The reference's own processor refuses such a vocabulary; its decoder does not."""
+    tokens = ["<pad>", "<s>", "</s>", "<unk>", "▁", "▁A", "▁BA", "D", "A"]
+    plain = make_processor(tmp_path)
+    (tmp_path / "pieces.json").write_text(json.dumps({token: at for at, token in enumerate(tokens)}))
+    tokenizer = type(plain.tokenizer)(tmp_path / "pieces.json")
+    processor = Wav2Vec2ProcessorWithLM(plain.feature_extractor, tokenizer, build_ctcdecoder(tokens, arpa))
+    logits = np.zeros((5, len(tokens)))
+    for frame, token in enumerate(["▁BA", "<unk>", "D", "▁A", "</s>"]):
+        logits[frame, tokens.index(token)] = 9
+    assert processor.decode(logits).text == "BAD A"
+    processor.save_pretrained(tmp_path / "saved")
+    assert Wav2Vec2ProcessorWithLM.from_pretrained(tmp_path / "saved").decode(logits).text == "BAD A"

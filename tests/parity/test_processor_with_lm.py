@@ -30,7 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 CLOSE = 1e-3
 WORDS = ["A", "BAD", "CAB", "FACE", "HEAD"]
-PIECES = ["<pad>", "<s>", "</s>", "<unk>", "▁", "▁A", "▁BA", "D", "A", "B", "CE", "▁FA", "▁HE"]
+# Without <unk>: for pieces the reference looks for another name of it than its own decoder has, and refuses.
+PIECES = ["<pad>", "<s>", "</s>", "▁", "▁A", "▁BA", "D", "A", "B", "CE", "▁FA", "▁HE"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def arpa(tmp_path_factory):
 def silenced(logits: np.ndarray, labels: list[str]) -> np.ndarray:
     """Logits without <s>, </s> and <unk>, which the reference writes out."""
     logits = logits.copy()
-    logits[..., [labels.index(token) for token in ("<s>", "</s>", "<unk>")]] = -60
+    logits[..., [at for at, label in enumerate(labels) if label in ("<s>", "</s>", "<unk>")]] = -60
     return logits
 
 
@@ -152,7 +153,8 @@ def test_all_ways_of_asking(arpa, tmp_path, vocabulary) -> None:
     """One text or several, with or without times, from a pool, from so many processes, from neither."""
     plain = make_processor(tmp_path)
     (tmp_path / "vocab.json").write_text(json.dumps({token: at for at, token in enumerate(vocabulary)}))
-    tokenizer = type(plain.tokenizer)(tmp_path / "vocab.json")
+    unknown = "<unk>" if "<unk>" in vocabulary else "<pad>"
+    tokenizer = type(plain.tokenizer)(tmp_path / "vocab.json", unk_token=unknown)
     ours = Wav2Vec2ProcessorWithLM(plain.feature_extractor, tokenizer, build_ctcdecoder(vocabulary, arpa))
     ours.save_pretrained(tmp_path / "saved")
     reference = transformers.Wav2Vec2ProcessorWithLM.from_pretrained(tmp_path / "saved")
