@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -44,6 +45,28 @@ def test_subtitles_stand_beside_the_recording(clip):
     assert 0 < shown[0].start.total_seconds() < shown[-1].end.total_seconds() <= seconds
     read = webvtt.read(clip.with_suffix(".vtt"))
     assert [each.text for each in read] == [each.content for each in shown]
+
+
+def test_a_video_gets_the_subtitles_of_its_sound(tmp_path, clip):
+    video = tmp_path / "clip.mp4"
+    sound = load_audio(clip)
+    with av.open(str(video), "w") as container:
+        picture = container.add_stream("mpeg4", rate=5)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        track = container.add_stream("aac", rate=16_000, layout="mono")
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode())
+        samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        samples.sample_rate = 16_000
+        container.mux(track.encode(samples))
+        container.mux(track.encode())
+    expected = text_of(clip)
+    clip.unlink()
+    assert subtitles(tmp_path).stdout == f"{tmp_path / 'clip.srt'}\n"
+    shown = srt.parse((tmp_path / "clip.srt").read_text())
+    assert " ".join(each.content for each in shown) == expected
 
 
 def test_a_text_is_timed_as_it_was_written(clip, tmp_path):
