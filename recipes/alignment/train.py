@@ -17,7 +17,7 @@ from tfwav2vec2.embedded import embedded_model
 
 # Frames that one frame's letter is told from.
 CONTEXT_FRAMES = 24
-EPOCHS, LEARNING_RATE, BATCH_SECONDS = 8, 3e-3, 36.0
+EPOCHS, LEARNING_RATE, BATCH_SECONDS = 6, 3e-3, 36.0
 
 _KEPT = ("feature_extractor", "feature_projection")
 
