@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfwav2vec2.language import ngram_cache
 from tfwav2vec2.language.arpa import Arpa, Section, read_arpa
 from tfwav2vec2.language.beam_core import score_word
 from tfwav2vec2.language.compiled import compiled
@@ -54,30 +55,50 @@ class NGramModel:
         if UNKNOWN_WORD not in words:
             words.append(UNKNOWN_WORD)
             sections[0] = _with_unknown(sections[0])
-        self.path = None if path is None else Path(path)
+        self._know(words, path)
         self.order = len(sections)
-        self.words = words
-        self._ids = {word: index for index, word in enumerate(words)}
         missing = [word for word in (FIRST_WORD, LAST_WORD) if word not in self._ids]
         if missing:
             raise ValueError(
                 f"The language model has no {' and no '.join(missing)} among its words; train it on whole sentences"
             )
-        self.unknown = self._ids[UNKNOWN_WORD]
         self.arrays = _tree(sections)
+
+    def _know(self, words: list[str], path: str | Path | None) -> None:
+        self.path = None if path is None else Path(path)
+        self.words = words
+        self._ids = {word: index for index, word in enumerate(words)}
+        self.unknown = self._ids[UNKNOWN_WORD]
 
     @classmethod
     def read(cls, path: str | Path) -> NGramModel:
-        """Read an ARPA file, plain or gzipped.
+        """Read an ARPA file, plain or gzipped; of a large one a copy is kept (:mod:`tfwav2vec2.language.ngram_cache`).
 
         Raises:
             OSError: where it cannot be read or is damaged.
             ImportError: where numba is not installed.
         """
+        stored = ngram_cache.load(Path(path))
+        if stored is not None:
+            words, arrays = stored
+            return cls._restored(words, NGramArrays(*arrays), path)
+        key = ngram_cache.copy_of(Path(path))
         try:
-            return cls(read_arpa(path), path)
+            model = cls(read_arpa(path), path)
         except ValueError as error:
             raise OSError(f"{path} cannot be used: {error}") from None
+        ngram_cache.store(key, Path(path), model.words, model.arrays)
+        return model
+
+    @classmethod
+    def _restored(cls, words: list[str], arrays: NGramArrays, path: str | Path) -> NGramModel:
+        model = cls.__new__(cls)
+        model._know(words, path)
+        model.arrays = arrays
+        model.order, level = 1, 1
+        while arrays.begin[level] < len(arrays.word):
+            model.order, level = model.order + 1, int(arrays.begin[level])
+        return model
 
     def write(self, path: str | Path) -> None:
         """Write an ARPA file, gzipped where the name ends in ``.gz``; read back, it is the same model.
