@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -338,3 +340,35 @@ def test_an_open_file_is_a_stream_too(
     encoder = LongformEncoder(litert, LongformOptions(4.0, 1.0))
     logits = [block.logits for block in encoder.blocks_of(encoder.pieces(blocks), "the stream")]
     assert litert.processor.tokenizer.decode(np.concatenate(logits).argmax(-1)) == text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+def test_a_long_file_takes_the_memory_of_a_short_one(
+    spoken_digits: Path, clips: list[tuple[np.ndarray, str]], tmp_path: Path
+) -> None:
+    code = (
+        "import re, sys\n"
+        "from tfwav2vec2 import EngineTranscriber\n"
+        "from tfwav2vec2.serving.engines import open_engine\n"
+        "found = next(EngineTranscriber(open_engine(sys.argv[1])).transcribe(sys.argv[2]))\n"
+        "print(found.text, re.search(r'VmHWM: *\\t*(\\d+)', open('/proc/self/status').read())[1])\n"
+    )
+    peaks = []
+    sure = [clip for clip in clips if clip[1] != "308"]  # which is heard as 3068 beside some of the others
+    for rounds in (10, 10 * 24):
+        samples, text = joined(sure, list(range(rounds)), 0.7)
+        soundfile.write(tmp_path / "long.flac", samples, RATE)
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            str(spoken_digits / "model.tflite"),
+            str(tmp_path / "long.flac"),
+        ]
+        heard, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert heard == text
+        peaks.append(int(peak) * 1024)
+    assert len(samples) > 600 * RATE
+    # The samples of the longer file alone would be 45 MB.
+    assert peaks[1] - peaks[0] < 16e6

@@ -42,12 +42,14 @@ class Engine(ABC):
         sampling_rate: of the samples that it takes, in Hz.
         shortest: the fewest samples that make an answer, as far as is known.
         config: the model's, where it is known.
+        one_length: whether a change of length costs so much that pieces of a long recording had better all have the same.
     """
 
     name: str
     sampling_rate: int = SAMPLE_RATE
     shortest: int = 1
     config: Wav2Vec2Config | None = None
+    one_length: bool = False
 
     def __call__(self, waveform: np.ndarray, lengths: Sequence[int] | np.ndarray) -> Arrays:
         """Run the model.
@@ -182,6 +184,9 @@ class LiteRTEngine(_WithTokenizer):
         ValueError: for other signatures than ``export_litert`` writes.
         ImportError: where LiteRT is not installed.
     """
+
+    # XNNPACK packs all weights anew for a new length, beside the old ones.
+    one_length = True
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         self.name = str(path)

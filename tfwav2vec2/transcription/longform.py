@@ -191,7 +191,8 @@ class LongformEncoder:
             raise ValueError(f"{name} lasts less than one frame of the model: give a longer recording")
 
     def _run(self, pieces: list[Piece], name: str) -> list[LogitBlock]:
-        waveform, lengths = padded([piece.samples for piece in pieces])
+        least = self.windows.window if self.engine.one_length else 0
+        waveform, lengths = padded([piece.samples for piece in pieces], least)
         answer = self.engine(waveform, lengths)
         return [self.block(piece, answer, row, name) for row, piece in enumerate(pieces)]
 
@@ -258,10 +259,10 @@ class WordSeparator:
         return block
 
 
-def padded(clips: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
-    """Clips (samples,) of any length as (clips, samples) with zeros behind, and their lengths."""
+def padded(clips: list[np.ndarray], least: int = 0) -> tuple[np.ndarray, list[int]]:
+    """Clips (samples,) of any length as (clips, samples) with zeros behind, ``least`` samples or more, and their lengths."""
     lengths = [len(clip) for clip in clips]
-    waveform = np.zeros((len(clips), max(lengths)), np.float32)
+    waveform = np.zeros((len(clips), max(least, *lengths)), np.float32)
     for row, clip in zip(waveform, clips, strict=True):
         row[: len(clip)] = clip
     return waveform, lengths
