@@ -104,6 +104,7 @@ parity: $(PARITY)/.ready $(TRANSFORMERS5)/.ready  ## Compare with the reference,
 full: test page tensorflow-io slow notebooks slow-on-jax parity  ## Everything; what it printed last is kept in docs/full.txt
 	KERAS_BACKEND=jax TFWAV2VEC2_TRANSFORMERS5_PYTHON=$(CURDIR)/$(TRANSFORMERS5)/bin/python \
 	  $(PARITY)/bin/python $(PYTEST) --numprocesses 2 --dist loadfile tests/parity
+	TFWAV2VEC2_BEAM_CASES=10000 $(PARITY)/bin/python $(PYTEST) tests/parity/test_beam_search.py -k over_all
 	$(PARITY)/bin/python -m tests.parity.table --size base --check README.md
 
 benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its peer
@@ -116,7 +117,11 @@ benchmarks: $(PARITY)/.ready  ## Every claim about speed, side by side with its 
 	$(PARITY)/bin/python -m benchmarks.input_pipeline
 	$(PARITY)/bin/python -m benchmarks.streaming
 	$(PARITY)/bin/python -m benchmarks.batch
+	$(PARITY)/bin/python -m benchmarks.corpus
+	$(PARITY)/bin/python -m benchmarks.long_audio
+	$(PARITY)/bin/python -m benchmarks.alignment
 	$(PARITY)/bin/python -m pip install --quiet --requirement requirements/benchmarks.txt
+	$(PARITY)/bin/python -m benchmarks.beam_search
 	$(PARITY)/bin/python -m benchmarks.server
 	$(PARITY)/bin/python -m benchmarks.litert
 	$(PARITY)/bin/python -m benchmarks.litert_cold_start
