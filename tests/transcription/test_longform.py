@@ -352,7 +352,7 @@ def test_a_long_file_takes_the_memory_of_a_short_one(
         "from tfwav2vec2 import EngineTranscriber\n"
         "from tfwav2vec2.serving.engines import open_engine\n"
         "found = next(EngineTranscriber(open_engine(sys.argv[1])).transcribe(sys.argv[2]))\n"
-        "print(found.text, re.search(r'VmHWM: *\\t*(\\d+)', open('/proc/self/status').read())[1])\n"
+        "print(found.text, re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
     )
     peaks = []
     sure = [clip for clip in clips if clip[1] != "308"]  # which is heard as 3068 beside some of the others
