@@ -13,6 +13,9 @@ import pytest
 hypothesis.settings.register_profile("tfwav2vec2", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("tfwav2vec2")
 
+# Models that tests open leave no copies in the cache of whoever runs them.
+os.environ.setdefault("TFWAV2VEC2_CACHE", "")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
