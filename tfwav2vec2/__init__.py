@@ -27,6 +27,7 @@ _HOMES = {
     "BatchEncoding": "outputs",
     # audio and text
     "load_audio": "audio.loading",
+    "stream_audio": "audio.streams",
     "Wav2Vec2FeatureExtractor": "audio.feature_extractor",
     "Wav2Vec2CTCTokenizer": "language.tokenizer",
     "Wav2Vec2CTCTokenizerOutput": "language.offsets",
@@ -97,6 +98,8 @@ _HOMES = {
     # sound files to text
     "Transcriber": "transcription.transcriber",
     "EngineTranscriber": "transcription.engine_transcriber",
+    "LongformOptions": "transcription.longform",
+    "LongformEncoder": "transcription.longform",
     "Transcript": "transcription.transcript",
     "format_transcript": "transcription.formats.table",
     "subtitle_cues": "transcription.subtitles",

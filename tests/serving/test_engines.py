@@ -340,7 +340,7 @@ def test_without_keras_the_command_says_what_runs(monkeypatch: pytest.MonkeyPatc
     def missing() -> None:
         raise ModuleNotFoundError("No module named 'keras'", name="keras")
 
-    monkeypatch.setattr("tfwav2vec2.cli.transcribe.import_models", missing)
+    monkeypatch.setattr("tfwav2vec2.cli.opening.import_models", missing)
     clip = REPOSITORY / "demo" / "clips" / "one_digit.flac"
     result = CliRunner().invoke(cli, ["transcribe", str(clip)])
     assert result.exit_code == 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -109,12 +109,11 @@ def read_ahead(sources: Iterable[Any], read: Callable[[int, Any], Read], ahead: 
         for place, source in enumerate(sources):
             yield read(place, source)
         return
-    with ExitStack() as stack:
-        readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-        stack.callback(readers.shutdown, cancel_futures=True)
-        waiting: deque[Future[Read]] = deque()
+    turn = threading.Semaphore(READERS)
+    waiting: deque[Future[Read]] = deque()
+    try:
         for place, source in enumerate(sources):
-            job: Future[Read] = readers.submit(read, place, source)
+            job = _begin(read, place, source, turn)
             if hasattr(source, "read"):
                 job.result()  # whoever opened a file may close it when the next source is asked for
             waiting.append(job)
@@ -122,6 +121,32 @@ def read_ahead(sources: Iterable[Any], read: Callable[[int, Any], Read], ahead: 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        for job in waiting:
+            job.cancel()
+
+
+def _begin(
+    read: Callable[[int, Any], Read], place: int, source: Any, turn: threading.Semaphore
+) -> Future[Read]:
+    """Read a source in a thread of its own, when it has its turn.
+
+    Nobody waits for the thread at the end of the process, as for those of an executor: it may hang in a pipe that nobody
+    writes to.
+    """
+    job: Future[Read] = Future()
+
+    def work() -> None:
+        with turn:
+            if not job.set_running_or_notify_cancel():
+                return
+            try:
+                job.set_result(read(place, source))
+            except BaseException as error:
+                job.set_exception(error)
+
+    threading.Thread(target=work, name="read", daemon=True).start()
+    return job
 
 
 @dataclass(frozen=True)
