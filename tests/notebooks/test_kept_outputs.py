@@ -45,7 +45,7 @@ def cleaned(*outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) == 5
+    assert len(NOTEBOOKS) == 7
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+# What the client library asks of its own accord, at most once a day, to name the program that runs it.
+AGENTS = "/api/agent-harnesses"
+
 
 @dataclass
 class Repository:
@@ -70,6 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _resolve(self) -> None:
         path = unquote(urlsplit(self.path).path)
+        if path == AGENTS:
+            self.send_error(404)
+            return
         self.hub.requests.append((self.command, path))
         if path.startswith("/api/models/"):
             self._list(path.removeprefix("/api/models/"))
