@@ -38,3 +38,25 @@ class MaskedGroupNorm(keras.layers.Layer):
         """(batch, frames, channels) and perhaps a mask (batch, frames) to the same shape."""
         weight = None if frame_mask is None else ops.expand_dims(frame_mask, -1)
         return normalise(x, self.gamma, self.beta, axis=1, epsilon=CONV_EPSILON, weight=weight)
+
+    def statistics(self, x: Any, frame_mask: Any = None) -> tuple[Any, Any, Any]:
+        """What a part of the frames contributes: how many are valid, their mean, and their squared distances from it.
+
+        Returns:
+            (batch or 1, 1, 1), and twice (batch, 1, channels), in float32.
+        """
+        x = ops.cast(x, "float32")
+        if frame_mask is None:
+            count = ops.full((1, 1, 1), float(x.shape[1]))
+            mean = ops.mean(x, axis=1, keepdims=True)
+            return count, mean, ops.sum(ops.square(x - mean), axis=1, keepdims=True)
+        weight = ops.cast(ops.expand_dims(frame_mask, -1), "float32")
+        count = ops.sum(weight, axis=1, keepdims=True)
+        mean = ops.sum(x * weight, axis=1, keepdims=True) / ops.maximum(count, 1.0)
+        return count, mean, ops.sum(ops.square(x - mean) * weight, axis=1, keepdims=True)
+
+    def apply(self, x: Any, mean: Any, variance: Any) -> Any:
+        """A part of the frames, normalised with the mean and variance (batch, 1, channels) of all."""
+        scale = ops.rsqrt(variance + CONV_EPSILON) * ops.cast(self.gamma, "float32")
+        shift = ops.cast(self.beta, "float32") - mean * scale
+        return ops.cast(ops.cast(x, "float32") * scale + shift, x.dtype)

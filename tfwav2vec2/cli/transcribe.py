@@ -76,7 +76,7 @@ __all__ = ["DIGITS_ONLY", "transcribe"]
 @click.option(
     "--chunk-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=20.0,
+    default=15.0,
     show_default=True,
     metavar="SECONDS",
     help="Longer recordings are cut into pieces of at most so many seconds, in pauses.",

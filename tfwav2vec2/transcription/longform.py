@@ -32,7 +32,7 @@ class LongformOptions:
         ValueError: for a number that is none, negative, or a chunk of nothing, and for another cut.
     """
 
-    chunk_seconds: float = 20.0
+    chunk_seconds: float = 15.0
     stride_seconds: float | tuple[float, float] = 5.0
     cut: Literal["silence", "stride"] = "silence"
 
@@ -191,10 +191,19 @@ class LongformEncoder:
             raise ValueError(f"{name} lasts less than one frame of the model: give a longer recording")
 
     def _run(self, pieces: list[Piece], name: str) -> list[LogitBlock]:
-        least = self.windows.window if self.engine.one_length else 0
-        waveform, lengths = padded([piece.samples for piece in pieces], least)
+        waveform, lengths = padded(
+            [piece.samples for piece in pieces], self._least([len(piece.samples) for piece in pieces])
+        )
         answer = self.engine(waveform, lengths)
         return [self.block(piece, answer, row, name) for row, piece in enumerate(pieces)]
+
+    def _least(self, lengths: list[int]) -> int:
+        """The samples to which pieces of these lengths are padded: one number for those between pauses, one with context."""
+        if not self.engine.one_length:
+            return 0
+        windows = self.windows
+        between_pauses = windows.chunk * windows.hop + windows.receptive_field - 1
+        return between_pauses if max(lengths) <= between_pauses else windows.window
 
     def block(self, piece: Piece, answer: dict[str, np.ndarray], row: int, name: str) -> LogitBlock:
         """The frames of a piece that count, from one row of the engine's answer.
