@@ -39,6 +39,7 @@ def export(*arguments: str | Path, status: int = 0) -> Result:
     return result
 
 
+@pytest.mark.slow
 def test_a_classifier_is_exported_with_its_signatures(tmp_path: Path) -> None:
     source = tmp_path / "model"
     tiny("TFWav2Vec2ForSequenceClassification").save_pretrained(source)
@@ -90,7 +91,10 @@ def test_a_recogniser_is_exported_to_integers(spoken_digits: Path, tmp_path: Pat
     assert "exists already" in again.output
 
 
-@pytest.mark.parametrize(("to", "name"), [("savedmodel", "served/1"), ("litert", "speech.tflite")])
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [pytest.param("savedmodel", "served/1", marks=pytest.mark.slow), ("litert", "speech.tflite")],
+)
 def test_a_model_of_several_languages_is_exported_in_one(
     many_languages: Path, to: str, name: str, tmp_path: Path
 ) -> None:

@@ -101,7 +101,7 @@ def test_prune_takes_what_lmplz_takes(tmp_path, text, arguments) -> None:
 
 def test_several_files_gzip_columns_and_manifests(tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"id-1 one two\r\nid-2\n\nid-3 one one\n")
-    (tmp_path / "b.gz").write_bytes(gzip.compress(b"id-4 two two"))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"id-4 two two", mtime=0))
     (tmp_path / "c.tsv").write_text("path\ttext\nx.wav\tthree one\n")
     out = tmp_path / "out"
     result = run(
@@ -126,7 +126,7 @@ def failure(*arguments: Any) -> str:
         (b"", "holds no words"),
         (b"a\nb \xff\n", "has something that is not UTF-8 (line 2)"),
         ("a b".encode("utf-16"), "is no text in UTF-8: it holds a zero byte (line 1)"),
-        (gzip.compress(b"a b c\n" * 99)[:-9], "is a damaged gzip file"),
+        (gzip.compress(b"a b c\n" * 99, mtime=0)[:-9], "is a damaged gzip file"),
         (b"a <s> b", "Sentence 1 holds <s>"),
         (b"a b c\n" * 3, "--discount-fallback"),
     ],
@@ -139,7 +139,7 @@ def test_bad_text_is_one_clear_line_and_writes_nothing(tmp_path, content, messag
 
 def test_a_line_without_end_is_not_read_whole(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tfwav2vec2.language.text_files._LONGEST_LINE", 100)
-    (tmp_path / "text.gz").write_bytes(gzip.compress(b"a" * 200))
+    (tmp_path / "text.gz").write_bytes(gzip.compress(b"a" * 200, mtime=0))
     assert "has a line of more than 100 bytes (line 1)" in failure(
         tmp_path / "text.gz", "-o", tmp_path / "out"
     )
