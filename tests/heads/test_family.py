@@ -94,6 +94,7 @@ def test_pairs_of_inputs_and_labels_train_alike(name: str) -> None:
         model.fit(padded_batch(), batch_size=4, verbose=0, shuffle=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_draws_differently_at_every_step(name: str) -> None:
     """Dropout, LayerDrop, SpecAugment and Gumbel noise are drawn at run time, compiled or not."""

@@ -15,6 +15,7 @@ def temperature_of(model: Any) -> float:
     return float(keras.ops.convert_to_numpy(model.quantizer.temperature))
 
 
+@pytest.mark.slow
 def test_it_falls_to_its_end_with_the_steps_and_goes_on_where_it_stopped() -> None:
     model = tiny("TFWav2Vec2ForPreTraining", mask_time_prob=0.5)
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)

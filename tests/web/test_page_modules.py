@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +166,7 @@ def answer(text: StreamedText) -> dict[str, Any]:
     """What the worker sends to the page for it."""
     return {
         "new": text.new,
-        "words": [asdict(word) for word in text.words],
+        "words": [{"text": word.text, "start": word.start, "end": word.end} for word in text.words],
         "partial": text.partial,
         "characters": [
             {"text": character.char, "start": character.start, "end": character.end}
