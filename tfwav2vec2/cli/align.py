@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from tfwav2vec2.cli.quiet import import_models, quiet_imports
+from tfwav2vec2.cli.opening import DIGITS_ONLY, open_transcriber
+from tfwav2vec2.cli.spoken_text import read_spoken_text
+from tfwav2vec2.cli.transcript_files import letter_probabilities, write_transcript
 
 if TYPE_CHECKING:
     from tfwav2vec2.transcription.aligner import AlignedTranscript, Aligner, Heard
@@ -21,10 +23,7 @@ LAYOUTS = ("json", "srt", "vtt", "tsv", "ctm", "textgrid")
 # Where lines are subtitles, any pause between them ends one.
 _PAUSE_SECONDS = 0.001
 
-DIGITS_ONLY = (
-    "Using the embedded model, which knows the digits 0 to 9 only. "
-    "For open speech name a model: --model facebook/wav2vec2-base-960h"
-)
+__all__ = ["DIGITS_ONLY", "align"]
 
 
 @click.command(
@@ -100,14 +99,18 @@ def align(
     """
     if lines and highlight_words:
         raise click.UsageError("--lines shows whole lines and --highlight-words single words: choose one")
-    content = _text(text_file, text)
+    said = _text(text_file, text)
     try:
         aligner = _open(model, language, reach)
         # The text first: it is refused before the model has run.
-        spelling = aligner.spell(content, cast(Literal["error", "wildcard"], unknown))
+        spelling = aligner.spell(said, cast(Literal["error", "wildcard"], unknown))
         heard = aligner.hear(audio, keep_waveform=plot is not None)
         found = aligner.align_heard(heard, spelling)
-        _write(_formatted(found, layout, characters, lines, highlight_words), output)
+        content = _formatted(found, layout, characters, lines, highlight_words)
+        if output is None:
+            click.echo(content, nl=False)
+        else:
+            write_transcript(output, content)
         if plot is not None:
             _draw(plot, aligner, heard, found)
     except (OSError, ValueError, TypeError, ImportError) as error:
@@ -122,35 +125,14 @@ def _text(path: Path | None, text: str | None) -> str:
         raise click.UsageError("Give what is said either in a file, TEXT_FILE, or with --text")
     if path is None:
         return cast(str, text)
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"{path} is no text in UTF-8 ({error.reason}): save it as such") from None
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror or error}") from None
+    return read_spoken_text(path)
 
 
 def _open(model: str | None, language: str | None, reach: float | None) -> Aligner:
-    from tfwav2vec2.serving.engines import is_engine, open_engine
-
-    opening = {} if reach is None else {"reach": reach}
-    if model is not None and is_engine(model):
-        if language is not None:
-            raise click.UsageError(
-                f"{model} is an exported model, whose language is fixed: leave --language out"
-            )
-        with quiet_imports():
-            from tfwav2vec2.transcription.aligner import Aligner
-
-            return Aligner(open_engine(model), **opening)
-    if model is None and language is not None:
-        raise click.UsageError("The embedded model has no languages: name a multilingual one with --model")
-    if model is None:
-        click.echo(DIGITS_ONLY, err=True)
-    import_models()
+    engine = open_transcriber(model, language, language_model=False).engine
     from tfwav2vec2.transcription.aligner import Aligner
 
-    return Aligner.from_pretrained(model, language=language, **opening)
+    return Aligner(engine) if reach is None else Aligner(engine, reach=reach)
 
 
 def _formatted(
@@ -185,30 +167,14 @@ def _parted(lines: tuple[TimedWord, ...]) -> tuple[TimedWord, ...]:
 
 
 def _draw(path: Path, aligner: Aligner, heard: Heard, found: AlignedTranscript) -> None:
-    from tfwav2vec2.transcription.picture import LetterProbabilities, plot_alignment
+    from tfwav2vec2.transcription.picture import plot_alignment
 
-    tokens = {index: token for token, index in aligner.tokenizer.get_vocab().items()}
-    labels = [tokens.get(index, "") for index in range(heard.logits.shape[1])]
-    letters = LetterProbabilities(
-        heard.logits, labels, heard.hop, aligner.tokenizer.pad_token_id, heard.first
-    )
     start, end = plot_alignment(
         path,
         cast(Any, heard.waveform),
         aligner.engine.sampling_rate,
         found.words or (),
-        letters,
+        letter_probabilities(aligner, heard),
         title=Path(heard.file).name,
     )
     click.echo(f"{path} shows {start:.1f} to {end:.1f} s", err=True)
-
-
-def _write(content: str, path: Path | None) -> None:
-    from tfwav2vec2.weights.files import write_atomically
-
-    if path is None:
-        click.echo(content, nl=False)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as temporary:
-        temporary.write_text(content, encoding="utf-8", errors="surrogateescape")

@@ -10,6 +10,7 @@ import click
 
 from tfwav2vec2.cli.opening import HOTWORD_HELP, LANGUAGE_HELP, MODEL_HELP, open_transcriber
 from tfwav2vec2.cli.recordings import Recording, find_recordings
+from tfwav2vec2.cli.spoken_text import read_spoken_text
 from tfwav2vec2.cli.transcript_files import write_transcript
 from tfwav2vec2.transcription.formats.options import FormatOptions
 from tfwav2vec2.transcription.formats.table import FORMATS
@@ -117,12 +118,7 @@ def subtitles(
 def _text(path: Path, recordings: int) -> str:
     if recordings != 1:
         raise click.UsageError(f"--text is what is said in one recording, and {recordings} are named")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"{path} is no text in UTF-8 ({error.reason}): save it as such") from None
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror or error}") from None
+    return read_spoken_text(path)
 
 
 def _targets(recordings: Iterable[Recording], layouts: Iterable[str]) -> dict[Path, list[Path]]:

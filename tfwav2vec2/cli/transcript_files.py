@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from tfwav2vec2.serving.engines import Engine
+    from tfwav2vec2.transcription.aligner import Aligner, Heard
     from tfwav2vec2.transcription.picture import LetterProbabilities
     from tfwav2vec2.transcription.transcript import TimedWord
 
@@ -62,13 +63,18 @@ def draw_transcript(path: Path, engine: Engine, audio: Path, words: Sequence[Tim
 def _letters(engine: Engine, waveform: object, offset: float) -> LetterProbabilities | None:
     """What the model says of each frame of a waveform that begins ``offset`` seconds into the recording."""
     from tfwav2vec2.transcription.aligner import Aligner
-    from tfwav2vec2.transcription.picture import LetterProbabilities
 
     processor = getattr(engine, "processor", None)
     if getattr(processor, "tokenizer", None) is None or engine.config is None:
         return None
     aligner = Aligner(engine)
-    heard = aligner.hear(waveform, source_rate=engine.sampling_rate)
+    return letter_probabilities(aligner, aligner.hear(waveform, source_rate=engine.sampling_rate), offset)
+
+
+def letter_probabilities(aligner: Aligner, heard: Heard, offset: float = 0.0) -> LetterProbabilities:
+    """What the model said of each frame of a recording that begins at ``offset`` seconds, for a picture."""
+    from tfwav2vec2.transcription.picture import LetterProbabilities
+
     tokens = {index: token for token, index in aligner.tokenizer.get_vocab().items()}
     labels = [tokens.get(index, "") for index in range(heard.logits.shape[1])]
     return LetterProbabilities(

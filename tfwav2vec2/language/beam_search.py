@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +44,7 @@ from tfwav2vec2.language.lm_files import open_word_model, read_decoder, write_de
 from tfwav2vec2.language.log_probabilities import log_probabilities
 from tfwav2vec2.language.ngram_lm import NGramArrays, NGramModel
 from tfwav2vec2.language.prefixes import Prefixes
+from tfwav2vec2.processors import processors
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class BeamSearchDecoderCTC:
             except ValueError as error:
                 raise ValueError(f"Recording {number} of the batch: {error}") from None
 
-        threads = min(num_threads or _processors(), len(logits_list))
+        threads = min(num_threads or processors(), len(logits_list))
         if threads < 2:
             return [search(number) for number in range(len(logits_list))]
         with ThreadPoolExecutor(threads) as pool:
@@ -409,11 +409,6 @@ def _check(width: Any, prune: Any, least: Any, hot_weight: Any, n_best: Any) -> 
         )
     if n_best is not None and (not isinstance(n_best, Integral) or n_best < 1):
         raise ValueError(f"n_best must be a whole number from 1 on; got {n_best!r}")
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _labels(alphabet: Alphabet, letters: str) -> Labels:

@@ -35,6 +35,12 @@ def best_path(logits: Any, frame_lengths: Any = None) -> list[np.ndarray]:
     return [scores[:length].argmax(-1) for scores, length in zip(logits, lengths, strict=True)]
 
 
+def best_probability(logits: np.ndarray) -> np.ndarray:
+    """The probability (frames,) of the likeliest label of each frame, from logits (frames, vocab)."""
+    # One over the sum of all, each as a share of the largest.
+    return 1.0 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
+
+
 def greedy_decode(
     logits: Any,
     frame_lengths: Any,

@@ -119,7 +119,9 @@ class Aligner:
         """
         from tfwav2vec2.transcription.transcriber import Transcriber
 
-        engine = Transcriber.from_pretrained(name_or_path, language=language, **hub_options).engine
+        engine = Transcriber.from_pretrained(
+            name_or_path, language=language, language_model=False, **hub_options
+        ).engine
         return cls(engine, reach=reach)
 
     def align(

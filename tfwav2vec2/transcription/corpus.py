@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -196,8 +195,3 @@ class Batching:
             lengths, budget, lambda rows, samples: rows <= most and self.fits(rows, samples)
         )
         return [[clips[place] for place in sorted(batch)] for batch in places]
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

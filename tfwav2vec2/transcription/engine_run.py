@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfwav2vec2.processors import processors
 from tfwav2vec2.serving.engines import Arrays, Engine
 from tfwav2vec2.transcription.corpus import (
     Batching,
@@ -16,7 +17,6 @@ from tfwav2vec2.transcription.corpus import (
     Failure,
     LongRecording,
     Reader,
-    processors,
     read_ahead,
 )
 from tfwav2vec2.transcription.cutting import Piece, cut_in_pieces

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfwav2vec2.transcription.longform import LogitBlock, WordSeparator
+from tfwav2vec2.language.greedy import best_probability
+from tfwav2vec2.transcription.longform import LogitBlock
 from tfwav2vec2.transcription.stream_text import StreamedDecoder
 from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord
 
@@ -44,17 +45,15 @@ class BestPath:
 
     def __init__(self, tokenizer: Any, frame_seconds: float, words: bool) -> None:
         self._tokenizer, self._frame, self._words = tokenizer, frame_seconds, words
-        self._separate = WordSeparator(tokenizer)
         self._ids: list[np.ndarray] = []
         self._sure: list[np.ndarray] = []
 
     def add(self, block: LogitBlock) -> None:
         """Take the next frames."""
-        logits = self._separate(block).logits
-        ids = logits.argmax(-1)
+        ids = block.logits.argmax(-1)
         self._ids.append(ids.astype(np.int32))
         if self._words:
-            self._sure.append(_best_probability(logits))
+            self._sure.append(best_probability(block.logits))
 
     def finish(self) -> Written:
         """The text of all frames."""
@@ -179,11 +178,6 @@ class Searched:
         text = " ".join(part.text for part in parts if part.text)
         words = tuple(word for part in parts for word in part.words or ())
         return Written(text, words if self._words else None)
-
-
-def _best_probability(logits: np.ndarray) -> np.ndarray:
-    # The probability of the largest logit is one over the sum of all, each as a share of it.
-    return 1.0 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
 
 
 def decoding_options(processor: Any, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfwav2vec2.processors import processors
 from tfwav2vec2.serving.engines import (
     Engine,
     LiteRTEngine,
@@ -91,11 +91,11 @@ def _opened(model: str | None, workers: int | None) -> OpenedModel:
 
 
 def _of_file(path: Path, name: str, source: str | None, workers: int | None) -> OpenedModel:
-    processors = _processors()
+    available = processors()
     if workers is None:
         small = path.is_file() and path.stat().st_size <= _SMALL_BYTES
-        workers = min(processors, _MOST_WORKERS) if small else 1
-    engines = [LiteRTEngine(path, threads=max(1, processors // workers)) for _ in range(workers)]
+        workers = min(available, _MOST_WORKERS) if small else 1
+    engines = [LiteRTEngine(path, threads=max(1, available // workers)) for _ in range(workers)]
     return OpenedModel(engines, engines[0].processor, name, source)
 
 
@@ -117,11 +117,6 @@ def _saved_processor(folder: str) -> Any:
     from tfwav2vec2.serving.model_server import EXTRA
 
     return read_folder(Path(folder) / EXTRA).processor
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _has_litert() -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfwav2vec2.config import Wav2Vec2Config
+from tfwav2vec2.language.greedy import best_probability
 from tfwav2vec2.language.vocabulary import check_vocabulary
 from tfwav2vec2.transcription.stream_text import StreamedDecoder
 from tfwav2vec2.transcription.transcript import TimedCharacter, TimedWord
@@ -69,8 +70,7 @@ class Writer:
         return Recognition(text, timed.words, timed.characters, self._confidence(logits, ids))
 
     def _confidence(self, logits: np.ndarray, ids: np.ndarray) -> float:
-        # The probability of the largest logit is one over the sum of all, each as a share of it.
-        best = 1.0 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
+        best = best_probability(logits)
         writes = ids != self._tokenizer.pad_token_id
         counted = best[writes] if writes.any() else best
         return float(counted.mean()) if len(counted) else 0.0
