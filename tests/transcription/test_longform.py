@@ -40,8 +40,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def options(left: int, chunk: int, right: int, cut: str = "stride") -> LongformOptions:
-    """So many frames."""
-    return LongformOptions(chunk * FRAME, (left * FRAME, right * FRAME), cut)
+    """So many frames, ``chunk`` of which count between cuts."""
+    return LongformOptions((left + chunk + right) * FRAME, (left * FRAME, right * FRAME), cut)
 
 
 # --- frames ---------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_a_model_with_less_memory_hears_shorter_pieces() -> None:
 
     engine = Small()
     encoder = LongformEncoder(engine, LongformOptions(30.0, 5.0), batch_size=4)
-    assert encoder.windows.window <= 40 * HOP
+    assert encoder.windows.longest_clip <= 40 * HOP
     assert encoder.batch_size == 1
     blocks = list(encoder.blocks(numbered(9000), source_rate=RATE))
     assert sum(len(block.logits) for block in blocks) == frame_lengths(CONFIG, 9000)
@@ -136,6 +136,7 @@ def test_what_is_wrong_is_said() -> None:
         ({"stride_seconds": -1}, "stride_seconds must be a number of seconds from 0 on; got -1"),
         ({"stride_seconds": (1, -1)}, "stride_seconds"),
         ({"stride_seconds": (1, 2, 3)}, "one number or two"),
+        ({"chunk_seconds": 6, "stride_seconds": 3}, "leave something of a chunk of 6 s"),
         ({"cut": "words"}, "cut must be 'silence' or 'stride'; got 'words'"),
     ],
 )
@@ -223,7 +224,7 @@ RECORDINGS = {
     "order": st.lists(st.integers(0, 5), min_size=4, max_size=12),
     "pause": st.floats(0.5, 2.0),
     "chunk": st.floats(5.0, 12.0),
-    "stride": st.floats(0.0, 3.0),
+    "stride": st.floats(0.0, 2.4),
 }
 
 
@@ -271,11 +272,12 @@ def test_any_chunk_gives_the_digits_that_were_said(
 def test_minutes_of_digits_are_heard_whole_with_either_cut(
     litert: Engine, clips: list[tuple[np.ndarray, str]], tmp_path: Path
 ) -> None:
-    samples, text = joined(clips, list(range(66)), 0.7)
+    sure = [clip for clip in clips if clip[1] != UNSURE]
+    samples, text = joined(sure, list(range(66)), 0.7)
     assert len(samples) > 180 * RATE
     path = tmp_path / "long.flac"
     soundfile.write(path, samples, RATE)
-    for chosen in (LongformOptions(), LongformOptions(20, 2.0, "stride"), LongformOptions(9, 3.0, "stride")):
+    for chosen in (LongformOptions(), LongformOptions(24, 2.0, "stride"), LongformOptions(15, 3.0, "stride")):
         found = next(EngineTranscriber(litert, longform=chosen).transcribe(path))
         assert found.text == text
 

@@ -47,7 +47,7 @@ class Piece:
 def cut_in_pieces(
     blocks: Iterable[np.ndarray], windows: StreamWindows, rate: int, *, at_pauses: bool
 ) -> Iterator[Piece]:
-    """Cut a recording into pieces of at most ``windows.chunk`` frames that count.
+    """Cut a recording into pieces of at most ``windows.frames`` frames, those of context included.
 
     Args:
         blocks: its samples, in blocks of any length.
@@ -67,24 +67,25 @@ def cut_in_pieces(
     while True:
         left = 0 if from_pause else min(windows.left, start)
         held.drop_before((start - left) * hop)
-        # Enough for the longest piece with what follows it, and to know whether anything does.
-        wanted = (start + windows.chunk + windows.right) * hop + field_
+        room = windows.frames - left
+        # Enough for the longest piece, and to know whether anything follows.
+        wanted = (start + room) * hop + field_
         while not ended and held.end < wanted:
             block = next(arriving, None)
             ended = block is None
             if block is not None:
                 held.append(block)
         frames = windows.frames_in(held.end) - start
-        if ended and frames <= windows.chunk:
+        if ended and frames <= room:
             if frames > 0:
                 samples = held.between((start - left) * hop, held.end)
                 yield Piece(samples, start, left, frames, from_pause, True)
             return
-        count, in_pause = windows.chunk, False
+        count, in_pause = room - windows.right, False
         if at_pauses:
-            levels = _levels(held.between(start * hop, (start + windows.chunk) * hop), hop)
-            count, in_pause = _find_cut(levels, max(round(PAUSE_SECONDS * rate / hop), 1))
-        right = 0 if in_pause else min(windows.right, frames - count)
+            levels = _levels(held.between(start * hop, (start + room) * hop), hop)
+            count, in_pause = _find_cut(levels, count, max(round(PAUSE_SECONDS * rate / hop), 1))
+        right = 0 if in_pause else windows.right
         end = (start + count + right - 1) * hop + field_
         yield Piece(held.between((start - left) * hop, end), start, left, count, from_pause, in_pause)
         start += count
@@ -124,28 +125,28 @@ def _levels(samples: np.ndarray, hop: int) -> np.ndarray:
     return np.sqrt(np.square(rows - samples.mean(), dtype=np.float32).mean(axis=1))
 
 
-def _find_cut(levels: np.ndarray, pause: int) -> tuple[int, bool]:
-    """After how many hops to cut, at most all, and whether that is in a pause.
+def _find_cut(levels: np.ndarray, most: int, pause: int) -> tuple[int, bool]:
+    """After how many hops to cut, and whether that is in a pause.
 
     Args:
         levels: of each hop.
+        most: hops before a cut that is in no pause, which has context behind it.
         pause: hops that a pause has at least.
     """
-    count = len(levels)
-    if count <= 2 * pause:
-        return count, False
+    if most <= 2 * pause:
+        return most, False
     # Of so many hops in a row, whose middle is a place to cut: the loudest, since the burst that ends an "eight" is short.
     loudest = np.lib.stride_tricks.sliding_window_view(levels, pause).max(axis=1)
     loud = float(np.quantile(levels, LOUD_SHARE))
-    half = (count - pause) // 2
+    half = (len(levels) - pause) // 2
     for begin, end in ((half, len(loudest)), (half // 4, half)):
         quietest = float(loudest[begin:end].min(initial=np.inf))
         if quietest <= PAUSE_LEVEL * loud:
             found = begin + int(np.flatnonzero(loudest[begin:end] <= quietest)[-1])
             return _middle(levels, found, pause, max(2 * quietest, 1e-6)), True
     # None: where it is quietest near the end.
-    late = count - pause - half // 2
-    return late + int(loudest[late:].argmin()) + pause // 2, False
+    late = (most - pause) * 3 // 4
+    return late + int(loudest[late : most - pause + 1].argmin()) + pause // 2, False
 
 
 def _middle(levels: np.ndarray, found: int, pause: int, limit: float) -> int:

@@ -105,9 +105,9 @@ class EngineRun:
 
     def outcomes(self, sources: Iterable[Any], source_rate: int | None) -> Iterator[Outcome]:
         """What becomes of each recording, as it comes out of the model."""
-        windows = self.windows
-        longest = windows.chunk * windows.hop + windows.receptive_field - 1
-        reader = Reader(self.engine.sampling_rate, longest, self.engine.shortest, source_rate)
+        reader = Reader(
+            self.engine.sampling_rate, self.windows.longest_clip, self.engine.shortest, source_rate
+        )
         in_step = self._batching.alone and not isinstance(sources, Sequence)
         for group in self._batching.groups(read_ahead(sources, reader.read, 0 if in_step else READ)):
             yield from (each for each in group if isinstance(each, Failure))

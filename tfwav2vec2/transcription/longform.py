@@ -21,23 +21,26 @@ class LongformOptions:
     """How long recordings are cut. Each number is rounded to whole frames of the model, 20 ms as a rule.
 
     Attributes:
-        chunk_seconds: the longest piece that goes through the model at once, without its context; shorter recordings go in one
+        chunk_seconds: the longest piece that goes through the model at once, its context included; shorter recordings go in one
             piece.
         stride_seconds: context on both sides of a cut that is not in a pause, heard twice and labelled once: one number, or one
-            for each side (left, right).
+            for each side (left, right). A sixth of the chunk by default, as the reference's pipeline has it.
         cut: "silence" cuts in the pauses between words, where there are any, so that a long recording gives the text that its
-            parts give; "stride" cuts every ``chunk_seconds``, with context on both sides, and so hears everything with context.
+            parts give; "stride" cuts wherever a chunk ends, with context on both sides, and so hears everything with context.
 
     Raises:
-        ValueError: for a number that is none, negative, or a chunk of nothing, and for another cut.
+        ValueError: for a number that is none, negative, or a chunk of nothing or of context alone, and for another cut.
     """
 
     chunk_seconds: float = 15.0
-    stride_seconds: float | tuple[float, float] = 5.0
+    stride_seconds: float | tuple[float, float] | None = None
     cut: Literal["silence", "stride"] = "silence"
 
     def __post_init__(self) -> None:
         stride = self.stride_seconds
+        if stride is None:
+            numeric = isinstance(self.chunk_seconds, (int, float))
+            stride = self.chunk_seconds / 6 if numeric and math.isfinite(self.chunk_seconds) else 0.0
         sides = stride if isinstance(stride, (tuple, list)) else (stride, stride)
         if len(sides) != 2:
             raise ValueError(f"stride_seconds must be one number or two, (left, right); got {stride!r}")
@@ -51,6 +54,11 @@ class LongformOptions:
                 raise ValueError(f"{name} must be a number of seconds {least}; got {value!r}")
         if self.cut not in ("silence", "stride"):
             raise ValueError(f"cut must be 'silence' or 'stride'; got {self.cut!r}")
+        if sum(sides) >= self.chunk_seconds:
+            raise ValueError(
+                f"stride_seconds must leave something of a chunk of {self.chunk_seconds:g} s, of which it is a part on either side; "
+                f"got {stride!r}"
+            )
         object.__setattr__(self, "stride_seconds", (float(sides[0]), float(sides[1])))
 
     def windows(self, config: Wav2Vec2Config, sampling_rate: int, longest: float = math.inf) -> StreamWindows:
@@ -59,18 +67,18 @@ class LongformOptions:
         Args:
             config: the model's.
             sampling_rate: its rate in Hz.
-            longest: seconds that a piece may last with its context. Where the options ask for more, the chunk becomes shorter,
-                and the context if need be.
+            longest: seconds that a piece may last. Where the options ask for more, pieces become shorter, and the context if
+                need be.
 
         Raises:
             ValueError: for a model whose frames cannot be stitched (:meth:`StreamWindows.of`).
         """
         hop = config.inputs_to_logits_ratio
         left, right = (round(side * sampling_rate / hop) for side in self.stride_seconds)
-        chunk = max(round(self.chunk_seconds * sampling_rate / hop), 1)
-        windows = StreamWindows.of(config, left, chunk, right)
-        if windows.window > longest * sampling_rate:
-            room = windows.frames_in(int(longest * sampling_rate))
+        frames = round(self.chunk_seconds * sampling_rate / hop)
+        windows = StreamWindows.of(config, left, max(frames - left - right, 1), right)
+        if windows.longest_clip > longest * sampling_rate:
+            room = (int(longest * sampling_rate) - windows.receptive_field + 1) // hop
             left, right = min(left, room // 4), min(right, room // 4)
             windows = StreamWindows.of(config, left, max(room - left - right, 1), right)
         return windows
@@ -113,7 +121,7 @@ class LongformEncoder:
         batch_size: pieces that go through the engine together, as far as they fit its memory.
 
     Attributes:
-        windows: the longest piece and its context, in samples and frames.
+        windows: the longest piece and the context in it, in samples and frames.
 
     Raises:
         ValueError: where the configuration is missing, or the model's frames cannot be stitched.
@@ -138,7 +146,7 @@ class LongformEncoder:
             )
         self.config = config
         self.windows = self.options.windows(config, engine.sampling_rate, engine.max_seconds(1))
-        seconds = self.windows.window / engine.sampling_rate
+        seconds = self.windows.longest_clip / engine.sampling_rate
         # As many as fit the memory that is set aside for attention.
         self.batch_size = max(
             rows for rows in range(1, batch_size + 1) if rows == 1 or seconds <= engine.max_seconds(rows)
@@ -191,19 +199,10 @@ class LongformEncoder:
             raise ValueError(f"{name} lasts less than one frame of the model: give a longer recording")
 
     def _run(self, pieces: list[Piece], name: str) -> list[LogitBlock]:
-        waveform, lengths = padded(
-            [piece.samples for piece in pieces], self._least([len(piece.samples) for piece in pieces])
-        )
+        least = self.windows.longest_clip if self.engine.one_length else 0
+        waveform, lengths = padded([piece.samples for piece in pieces], least)
         answer = self.engine(waveform, lengths)
         return [self.block(piece, answer, row, name) for row, piece in enumerate(pieces)]
-
-    def _least(self, lengths: list[int]) -> int:
-        """The samples to which pieces of these lengths are padded: one number for those between pauses, one with context."""
-        if not self.engine.one_length:
-            return 0
-        windows = self.windows
-        between_pauses = windows.chunk * windows.hop + windows.receptive_field - 1
-        return between_pauses if max(lengths) <= between_pauses else windows.window
 
     def block(self, piece: Piece, answer: dict[str, np.ndarray], row: int, name: str) -> LogitBlock:
         """The frames of a piece that count, from one row of the engine's answer.

@@ -73,9 +73,19 @@ class StreamWindows:
         return cls(config.inputs_to_logits_ratio, shortest_clip(config), left, chunk, right)
 
     @property
+    def frames(self) -> int:
+        """Frames of every window."""
+        return self.left + self.chunk + self.right
+
+    @property
     def window(self) -> int:
         """Samples of every window."""
-        return (self.left + self.chunk + self.right - 1) * self.hop + self.receptive_field
+        return (self.frames - 1) * self.hop + self.receptive_field
+
+    @property
+    def longest_clip(self) -> int:
+        """The most samples that make no more frames than a window does."""
+        return self.window + self.hop - 1
 
     @property
     def step(self) -> int:
