@@ -30,8 +30,7 @@ def frames_in_blocks(
     mask: np.ndarray | None,
 ) -> tuple[np.ndarray, int]:
     """The logits with so many frames in a block, and how often the last convolution ran."""
-    for module in (conv_blocks, conv_features):
-        monkeypatch.setattr(module, "BLOCK_FRAMES", size)
+    monkeypatch.setattr(conv_blocks, "BLOCK_FRAMES", size)
     last = model.wav2vec2.feature_extractor.conv_layers[-1]
     ran: list[int] = []
     whole = type(last).call
@@ -71,12 +70,40 @@ def test_blocks_change_nothing(
     np.testing.assert_allclose(parts, whole, rtol=0, atol=TOLERANCE * np.abs(whole).max())
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a bucket's program is TensorFlow's here")
+@pytest.mark.parametrize("variant", ["group", "layer"])
+def test_a_program_loops_over_blocks(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., TFWav2Vec2ForCTC], variant: str
+) -> None:
+    """With the numbers and gradients of a call that runs the waveform whole."""
+    import tensorflow as tf
+
+    model = tiny_model(**VARIANTS[variant])
+    waveform = tf.constant(np.random.default_rng(2).normal(3, 0.5, (2, 1203)), tf.float32)
+    mask = np.ones((2, 1203), "int32")
+    mask[1, 700:] = 0
+
+    def run(size: int, compiled: bool) -> list[np.ndarray]:
+        monkeypatch.setattr(conv_blocks, "BLOCK_FRAMES", size)
+        model.configure_call(jit_compile=compiled)
+        with tf.GradientTape() as tape:
+            tape.watch(waveform)
+            logits = model(waveform, attention_mask=mask).logits
+            total = tf.reduce_sum(logits**2)
+        kernel = model.wav2vec2.feature_extractor.conv_layers[0].conv.kernel.value
+        return [logits.numpy(), *(each.numpy() for each in tape.gradient(total, [waveform, kernel]))]
+
+    for expected, found in zip(run(10**6, compiled=False), run(7, compiled=True), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
+    assert model.compiled_programs == 1
+
+
 def test_training_and_traced_calls_run_whole(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., TFWav2Vec2ForCTC]
 ) -> None:
-    monkeypatch.setattr(conv_features, "BLOCK_FRAMES", 1)
+    monkeypatch.setattr(conv_blocks, "BLOCK_FRAMES", 1)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("blocks")
 
     monkeypatch.setattr(conv_features, "encode_in_blocks", refuse)
@@ -85,3 +112,7 @@ def test_training_and_traced_calls_run_whole(
     model(waveform, training=True)
     with pytest.raises(AssertionError, match="blocks"):
         model(waveform)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.function(lambda samples: model(samples).logits).get_concrete_function(waveform)

@@ -26,6 +26,7 @@ from tfwav2vec2 import (
     Wav2Vec2FeatureExtractor,
     load_audio,
 )
+from tfwav2vec2.audio.buckets import Buckets
 from tfwav2vec2.backbone.lengths import frame_lengths
 from tfwav2vec2.serving.engines import Engine, KerasEngine, LiteRTEngine, open_engine
 from tfwav2vec2.transcription.longform import LogitBlock, LongformEncoder, LongformOptions, WordSeparator
@@ -92,6 +93,44 @@ def test_pieces_go_together_as_far_as_they_fit(tiny_model: Callable[..., TFWav2V
     for one, other in zip(alone, together, strict=True):
         assert one.start == other.start
         np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=1e-5)
+
+
+def test_an_engine_of_one_length_gets_pieces_of_one_length_and_short_recordings_as_they_are() -> None:
+    class Compiled(HearingEngine):
+        one_length = True
+
+        def expect(self, rows: int, samples: int) -> None:
+            expected.append((rows, samples))
+
+    expected: list[tuple[int, int]] = []
+    engine = Compiled()
+    encoder = LongformEncoder(engine, options(4, 30, 4, "silence"))
+    longest = encoder.windows.longest_clip
+    for total in (FIELD, longest):
+        list(encoder.blocks(numbered(total), source_rate=RATE))
+    assert engine.sizes == {FIELD, longest}
+    assert expected == []
+    engine.sizes.clear()
+    found = list(encoder.blocks(numbered(3 * longest), source_rate=RATE))
+    assert sum(len(block.logits) for block in found) == frame_lengths(CONFIG, 3 * longest)
+    assert engine.sizes == {longest}
+    assert expected == [(1, longest)]
+
+
+def test_a_model_compiles_one_program_for_a_long_recording(
+    tiny_model: Callable[..., TFWav2Vec2ForCTC],
+) -> None:
+    model = tiny_model(feat_extract_norm="layer", do_stable_layer_norm=True)
+    samples = np.random.default_rng(0).normal(size=9000).astype(np.float32)
+    found = []
+    for compiled in ("auto", False):
+        model.configure_call(jit_compile=compiled, buckets=Buckets(lengths=range(100, 3000, 100)))
+        encoder = LongformEncoder(
+            KerasEngine(model, Wav2Vec2FeatureExtractor()), options(4, 30, 4, "silence")
+        )
+        found.append(np.concatenate(list(encoder.stream_logits(samples, source_rate=RATE))))
+        assert model.compiled_programs == (1 if compiled else 0)
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5)
 
 
 def test_a_model_with_less_memory_hears_shorter_pieces() -> None:

@@ -17,7 +17,7 @@ from tfwav2vec2.audio import SAMPLE_RATE
 # and the round numbers, where many corpora cut their clips, cost nothing.
 _SECONDS = (
     *(0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.9, 2.2, 2.6, 3.0, 3.5, 4.0, 4.5, 5.0),
-    *(6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 28.0, 30.0, 36.0, 42.0, 50.0, 60.0),
+    *(6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 13.5, 15.0, 18.0, 20.0, 24.0, 28.0, 30.0, 36.0, 42.0, 50.0, 60.0),
 )
 DEFAULT_LENGTHS = tuple(round(seconds * SAMPLE_RATE) for seconds in _SECONDS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ class CallSettings:
     """How one model is called: which buckets, and when a bucket's program is compiled.
 
     ``jit_compile``: True compiles at a bucket's first call, False never, "auto" at the first call on an accelerator and
-    on JAX, and on TensorFlow's CPU once a bucket has been called often enough to pay for it.
+    on JAX, and on TensorFlow's CPU once a bucket has been called often enough to pay for it, or is expected to be.
     """
 
     buckets: Buckets = field(default_factory=Buckets)
@@ -41,6 +42,7 @@ class CallSettings:
     programs: dict[tuple[Any, ...], Callable[..., Any]] = field(default_factory=dict)
     exact_programs: dict[tuple[Any, ...], Callable[..., Any]] = field(default_factory=dict)
     calls: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    expected: set[tuple[int, int]] = field(default_factory=set)
 
     def compiles(self, key: tuple[Any, ...]) -> bool:
         """Whether this call of the bucket ``key`` runs a compiled program; counts the call."""
@@ -48,9 +50,13 @@ class CallSettings:
             return False
         if self.jit_compile != "auto":
             return bool(self.jit_compile)
+        if key[:2] in self.expected:
+            return True
         self.calls[key] = self.calls.get(key, 0) + 1
         return self.calls[key] > (0 if _compiles_at_once() else CALLS_BEFORE_COMPILING_ON_CPU)
 
+
+_FOR_CPU: ContextVar[bool] = ContextVar("a bucket's program for a CPU is traced", default=False)
 
 # Kept outside the models, and weakly, so that neither saving nor copying a model meets compiled functions.
 _SETTINGS: weakref.WeakKeyDictionary[keras.Model, CallSettings] = weakref.WeakKeyDictionary()
@@ -71,6 +77,22 @@ def configure(model: keras.Model, buckets: Buckets | None, jit_compile: JitCompi
     _SETTINGS[model] = CallSettings(
         old.buckets if buckets is None else buckets, old.jit_compile if jit_compile is None else jit_compile
     )
+
+
+def compiles_shapes(model: keras.Model) -> bool:
+    """Whether a model's calls run programs, each of which is for one shape: new shapes then take seconds and memory."""
+    return keras.backend.backend() in _COMPILING_BACKENDS and settings_of(model).jit_compile is not False
+
+
+def expect_calls(model: keras.Model, rows: int, samples: int) -> None:
+    """Say that many batches (rows, samples) will come, so that their program is worth compiling at the first."""
+    settings = settings_of(model)
+    settings.expected.add(settings.buckets.shape_for(rows, samples))
+
+
+def is_program_for_cpu() -> bool:
+    """Whether what is being traced becomes a bucket's program for a CPU, and no graph that is trained or exported."""
+    return _FOR_CPU.get()
 
 
 def _compiles_at_once() -> bool:
@@ -152,8 +174,12 @@ def _tensorflow_program(model: Any, shape: tuple[int, int], flags: dict[str, boo
     def evaluate(waveform: Any, lengths: Any) -> Any:
         return model(_inputs(waveform, lengths), training=False, return_dict=True, **flags)
 
-    # Called as a tf.function, the programs of several buckets would count as one that is retraced too often.
-    program = evaluate.get_concrete_function()
+    for_cpu = _FOR_CPU.set(not _compiles_at_once())
+    try:
+        # Called as a tf.function, the programs of several buckets would count as one that is retraced too often.
+        program = evaluate.get_concrete_function()
+    finally:
+        _FOR_CPU.reset(for_cpu)
 
     def run(waveform: Any, lengths: Any, pad_rows: int, pad_samples: int) -> Any:
         # tf.pad rather than numpy's, so that a gradient tape sees through it.

@@ -10,11 +10,11 @@ from keras import ops
 
 from tfwav2vec2.backbone import initializers
 from tfwav2vec2.backbone.compiled_call import is_concrete
-from tfwav2vec2.backbone.conv_blocks import BLOCK_FRAMES, encode_in_blocks
+from tfwav2vec2.backbone.conv_blocks import encode_in_blocks, runs_in_blocks
 from tfwav2vec2.backbone.layers import ConfiguredLayer
-from tfwav2vec2.backbone.lengths import conv_output_length, frame_lengths, valid_mask
+from tfwav2vec2.backbone.lengths import conv_output_length, valid_mask
 from tfwav2vec2.backbone.norms import CONV_EPSILON, MaskedGroupNorm
-from tfwav2vec2.backbone.recomputation import recomputed
+from tfwav2vec2.backbone.recomputation import recomputed, with_gradient_of
 from tfwav2vec2.backbone.strided_conv import strided_conv
 from tfwav2vec2.config import Wav2Vec2Config
 
@@ -114,8 +114,16 @@ class ConvFeatureEncoder(ConfiguredLayer):
         ``sample_lengths`` (batch,) makes group statistics ignore the padding; without it every sample counts.
         """
         x = ops.expand_dims(waveform, -1)
-        if not training and self._runs_in_blocks(x):
-            return encode_in_blocks(self.conv_layers, self.config, x, sample_lengths)
+        if training or not runs_in_blocks(self.config, x):
+            return self._encode(x, sample_lengths, training)
+        encode = partial(encode_in_blocks, self.conv_layers, self.config, sample_lengths=sample_lengths)
+        if is_concrete(x):
+            return encode(x)
+        # XLA does not differentiate the loop.
+        return with_gradient_of(partial(self._encode, sample_lengths=sample_lengths), encode)(x)
+
+    def _encode(self, x: Any, sample_lengths: Any = None, training: bool = False) -> Any:
+        """All at once."""
         lengths = sample_lengths
         for layer in self.conv_layers:
             if lengths is not None:
@@ -127,9 +135,3 @@ class ConvFeatureEncoder(ConfiguredLayer):
             else:
                 x = layer(x, lengths)
         return x
-
-    def _runs_in_blocks(self, x: Any) -> bool:
-        """Whether operations run one by one, each with a result of its own, over more than one block."""
-        if keras.backend.backend() == "jax" or not is_concrete(x):
-            return False
-        return frame_lengths(self.config, x.shape[1]) > BLOCK_FRAMES

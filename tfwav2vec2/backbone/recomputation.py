@@ -76,6 +76,27 @@ def recomputed(layers: Iterable[keras.layers.Layer], call: Callable[..., Any], *
     return remat(compute)(*inputs, *weights)
 
 
+def with_gradient_of(other: Callable[[Any], Any], function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``function`` of a tensor, for TensorFlow, whose gradient is that of ``other``, which computes the same.
+
+    Nothing is kept for the gradient but the tensor.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def apart(x: Any) -> Any:
+        def backward(upstream: Any, variables: Any = ()) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch([x, *variables])
+                found = other(x)
+            by_x, *by_variables = tape.gradient(found, [x, *variables], output_gradients=upstream)
+            return by_x, by_variables
+
+        return function(x), backward
+
+    return apart
+
+
 def _random_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [sub for sub in layer._flatten_layers() if getattr(sub, "seed_generator", None) is not None]
 

@@ -42,7 +42,8 @@ class Engine(ABC):
         sampling_rate: of the samples that it takes, in Hz.
         shortest: the fewest samples that make an answer, as far as is known.
         config: the model's, where it is known.
-        one_length: whether a change of length costs so much that pieces of a long recording had better all have the same.
+        one_length: whether a change of length costs so much, in time or memory, that pieces of a long recording had better all
+            have the same.
     """
 
     name: str
@@ -78,6 +79,10 @@ class Engine(ABC):
 
     @abstractmethod
     def _run(self, waveform: np.ndarray, lengths: np.ndarray) -> Arrays: ...
+
+    def expect(self, rows: int, samples: int) -> None:
+        """Say that many batches (rows, samples) will come, for an engine that can make ready for them."""
+        return
 
     def max_seconds(self, batch_size: int) -> float:
         """The longest recording in seconds whose attention, in a batch of so many, fits the memory set aside for it."""
@@ -159,11 +164,25 @@ class KerasEngine(_WithTokenizer):
         self._extractor.padding_side = "right"  # models take padding at the end alone
         self.sampling_rate = self._extractor.sampling_rate
 
+    @property
+    def one_length(self) -> bool:
+        """True where the model compiles a program for each length."""
+        from tfwav2vec2.backbone.compiled_call import compiles_shapes
+
+        return compiles_shapes(self.model)
+
+    def expect(self, rows: int, samples: int) -> None:
+        """As :meth:`Engine.expect`: the program is compiled at the first batch."""
+        from tfwav2vec2.backbone.compiled_call import expect_calls
+
+        expect_calls(self.model, rows, samples)
+
     def _run(self, waveform: np.ndarray, lengths: np.ndarray) -> Arrays:
         features = self._extractor(
             [row[:length] for row, length in zip(waveform, lengths, strict=True)],
             sampling_rate=self.sampling_rate,
-            padding=True,
+            padding="max_length",
+            max_length=waveform.shape[1],
             return_attention_mask=True,
             return_tensors="np",
         )

@@ -53,7 +53,7 @@ def cut_in_pieces(
         blocks: its samples, in blocks of any length.
         windows: the longest piece, and the frames of context of a cut that is not in a pause.
         rate: of the samples, in Hz.
-        at_pauses: whether pieces end in pauses where there are any: in the later half of a piece, otherwise in the earlier.
+        at_pauses: whether pieces end in pauses where there are any: in the last quarter of a piece, otherwise before.
             Pieces that meet in a pause hear nothing of each other. Without a pause, and where this is False, they have context.
 
     Yields:
@@ -138,8 +138,9 @@ def _find_cut(levels: np.ndarray, most: int, pause: int) -> tuple[int, bool]:
     # Of so many hops in a row, whose middle is a place to cut: the loudest, since the burst that ends an "eight" is short.
     loudest = np.lib.stride_tricks.sliding_window_view(levels, pause).max(axis=1)
     loud = float(np.quantile(levels, LOUD_SHARE))
-    half = (len(levels) - pause) // 2
-    for begin, end in ((half, len(loudest)), (half // 4, half)):
+    # Late, for long pieces; but an early pause is better than none.
+    eighth = (len(levels) - pause) // 8
+    for begin, end in ((6 * eighth, len(loudest)), (4 * eighth, 6 * eighth), (eighth, 4 * eighth)):
         quietest = float(loudest[begin:end].min(initial=np.inf))
         if quietest <= PAUSE_LEVEL * loud:
             found = begin + int(np.flatnonzero(loudest[begin:end] <= quietest)[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfwav2vec2.audio.streams import source_name, stream_audio
+from tfwav2vec2.backbone.lengths import shortest_clip
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.serving.engines import Engine
 from tfwav2vec2.transcription.cutting import Piece, cut_in_pieces
@@ -75,13 +77,16 @@ class LongformOptions:
         """
         hop = config.inputs_to_logits_ratio
         left, right = (round(side * sampling_rate / hop) for side in self.stride_seconds)
-        frames = round(self.chunk_seconds * sampling_rate / hop)
-        windows = StreamWindows.of(config, left, max(frames - left - right, 1), right)
-        if windows.longest_clip > longest * sampling_rate:
-            room = (int(longest * sampling_rate) - windows.receptive_field + 1) // hop
-            left, right = min(left, room // 4), min(right, room // 4)
-            windows = StreamWindows.of(config, left, max(room - left - right, 1), right)
-        return windows
+        frames = _frames_within(config, self.chunk_seconds * sampling_rate)
+        if longest < self.chunk_seconds:
+            frames = _frames_within(config, longest * sampling_rate)
+            left, right = min(left, frames // 4), min(right, frames // 4)
+        return StreamWindows.of(config, left, max(frames - left - right, 1), right)
+
+
+def _frames_within(config: Wav2Vec2Config, samples: float) -> int:
+    """The most frames of which every clip that makes them has at most so many samples."""
+    return (math.floor(samples + 1e-6) - shortest_clip(config) + 1) // config.inputs_to_logits_ratio
 
 
 @dataclass(frozen=True)
@@ -185,21 +190,19 @@ class LongformEncoder:
     def blocks_of(self, pieces: Iterable[Piece], name: str) -> Iterator[LogitBlock]:
         """The logits of pieces, run together as far as their batch goes; ``name`` is for messages."""
         separate = WordSeparator(self.tokenizer)
-        waiting: list[Piece] = []
-        heard = False
-        for piece in pieces:
-            heard = True
-            waiting.append(piece)
-            if len(waiting) == self.batch_size:
-                yield from map(separate, self._run(waiting, name))
-                waiting = []
-        if waiting:
-            yield from map(separate, self._run(waiting, name))
-        if not heard:
+        pieces = iter(pieces)
+        beginning = list(itertools.islice(pieces, 2))
+        if not beginning:
             raise ValueError(f"{name} lasts less than one frame of the model: give a longer recording")
+        least = 0
+        if len(beginning) > 1 and self.engine.one_length:
+            least = self.windows.longest_clip
+            self.engine.expect(self.batch_size, least)
+        pieces = itertools.chain(beginning, pieces)
+        while waiting := list(itertools.islice(pieces, self.batch_size)):
+            yield from map(separate, self._run(waiting, least, name))
 
-    def _run(self, pieces: list[Piece], name: str) -> list[LogitBlock]:
-        least = self.windows.longest_clip if self.engine.one_length else 0
+    def _run(self, pieces: list[Piece], least: int, name: str) -> list[LogitBlock]:
         waveform, lengths = padded([piece.samples for piece in pieces], least)
         answer = self.engine(waveform, lengths)
         return [self.block(piece, answer, row, name) for row, piece in enumerate(pieces)]
