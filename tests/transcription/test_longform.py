@@ -105,7 +105,7 @@ def test_an_engine_of_one_length_gets_pieces_of_one_length_and_short_recordings_
     expected: list[tuple[int, int]] = []
     engine = Compiled()
     encoder = LongformEncoder(engine, options(4, 30, 4, "silence"))
-    longest = encoder.windows.longest_clip
+    longest = encoder.windows.window
     for total in (FIELD, longest):
         list(encoder.blocks(numbered(total), source_rate=RATE))
     assert engine.sizes == {FIELD, longest}
@@ -140,7 +140,7 @@ def test_a_model_with_less_memory_hears_shorter_pieces() -> None:
 
     engine = Small()
     encoder = LongformEncoder(engine, LongformOptions(30.0, 5.0), batch_size=4)
-    assert encoder.windows.longest_clip <= 40 * HOP
+    assert encoder.windows.window <= 40 * HOP
     assert encoder.batch_size == 1
     blocks = list(encoder.blocks(numbered(9000), source_rate=RATE))
     assert sum(len(block.logits) for block in blocks) == frame_lengths(CONFIG, 9000)

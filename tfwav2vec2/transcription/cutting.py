@@ -57,8 +57,8 @@ def cut_in_pieces(
             Pieces that meet in a pause hear nothing of each other. Without a pause, and where this is False, they have context.
 
     Yields:
-        Pieces in their order; none where the recording is shorter than a frame. The last one ends where the recording does. A
-        recording that fits into one piece is that piece, whole.
+        Pieces in their order, of at most ``windows.window`` samples; none where the recording is shorter than a frame. A
+        recording that fits into one piece is that piece.
     """
     hop, field_ = windows.hop, windows.receptive_field
     held = _Held()
@@ -78,7 +78,9 @@ def cut_in_pieces(
         frames = windows.frames_in(held.end) - start
         if ended and frames <= room:
             if frames > 0:
-                samples = held.between((start - left) * hop, held.end)
+                begin = (start - left) * hop
+                # No frame hears what is left behind a window.
+                samples = held.between(begin, min(held.end, begin + windows.window))
                 yield Piece(samples, start, left, frames, from_pause, True)
             return
         count, in_pause = room - windows.right, False

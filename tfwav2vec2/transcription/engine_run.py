@@ -105,9 +105,10 @@ class EngineRun:
 
     def outcomes(self, sources: Iterable[Any], source_rate: int | None) -> Iterator[Outcome]:
         """What becomes of each recording, as it comes out of the model."""
-        reader = Reader(
-            self.engine.sampling_rate, self.windows.longest_clip, self.engine.shortest, source_rate
-        )
+        rate, windows = self.engine.sampling_rate, self.windows
+        # A window's frames hear all but a few of so many samples; what the engine takes at once goes whole nevertheless.
+        longest = min(windows.window + windows.hop - 1, int(self.engine.max_seconds(1) * rate))
+        reader = Reader(rate, longest, self.engine.shortest, source_rate)
         in_step = self._batching.alone and not isinstance(sources, Sequence)
         for group in self._batching.groups(read_ahead(sources, reader.read, 0 if in_step else READ)):
             yield from (each for each in group if isinstance(each, Failure))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfwav2vec2.audio.streams import source_name, stream_audio
-from tfwav2vec2.backbone.lengths import shortest_clip
+from tfwav2vec2.backbone.lengths import frame_lengths
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.serving.engines import Engine
 from tfwav2vec2.transcription.cutting import Piece, cut_in_pieces
@@ -77,16 +77,16 @@ class LongformOptions:
         """
         hop = config.inputs_to_logits_ratio
         left, right = (round(side * sampling_rate / hop) for side in self.stride_seconds)
-        frames = _frames_within(config, self.chunk_seconds * sampling_rate)
+        frames = frame_lengths(config, _whole(self.chunk_seconds * sampling_rate))
         if longest < self.chunk_seconds:
-            frames = _frames_within(config, longest * sampling_rate)
+            frames = frame_lengths(config, _whole(longest * sampling_rate))
             left, right = min(left, frames // 4), min(right, frames // 4)
         return StreamWindows.of(config, left, max(frames - left - right, 1), right)
 
 
-def _frames_within(config: Wav2Vec2Config, samples: float) -> int:
-    """The most frames of which every clip that makes them has at most so many samples."""
-    return (math.floor(samples + 1e-6) - shortest_clip(config) + 1) // config.inputs_to_logits_ratio
+def _whole(samples: float) -> int:
+    """So many samples, but for what a product of seconds and a rate is off."""
+    return math.floor(samples + 1e-6)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class LongformEncoder:
             )
         self.config = config
         self.windows = self.options.windows(config, engine.sampling_rate, engine.max_seconds(1))
-        seconds = self.windows.longest_clip / engine.sampling_rate
+        seconds = self.windows.window / engine.sampling_rate
         # As many as fit the memory that is set aside for attention.
         self.batch_size = max(
             rows for rows in range(1, batch_size + 1) if rows == 1 or seconds <= engine.max_seconds(rows)
@@ -196,7 +196,7 @@ class LongformEncoder:
             raise ValueError(f"{name} lasts less than one frame of the model: give a longer recording")
         least = 0
         if len(beginning) > 1 and self.engine.one_length:
-            least = self.windows.longest_clip
+            least = self.windows.window
             self.engine.expect(self.batch_size, least)
         pieces = itertools.chain(beginning, pieces)
         while waiting := list(itertools.islice(pieces, self.batch_size)):

@@ -83,11 +83,6 @@ class StreamWindows:
         return (self.frames - 1) * self.hop + self.receptive_field
 
     @property
-    def longest_clip(self) -> int:
-        """The most samples that make no more frames than a window does."""
-        return self.window + self.hop - 1
-
-    @property
     def step(self) -> int:
         """Samples from one window to the next."""
         return self.chunk * self.hop
