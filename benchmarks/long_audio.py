@@ -8,6 +8,8 @@ LibriSpeech clips (DATA is the folder of recordings that tests use, ``../shared/
 silence between them, to FLAC files of these lengths, and each is transcribed by the base architecture with random weights in a
 process of its own. What is printed is what the operating system says of it: the most memory that was ever resident, with Python,
 TensorFlow and the weights (378 MB). Claimed: less than 1.5 GB, and the longest recording takes at most 5 % more than the shortest.
+The claim is for an environment that holds what the package needs and no more: where JAX and pandas are installed too, TensorFlow's
+import takes in JAX, and Keras's pandas, 170 MB of them.
 """
 
 from __future__ import annotations
