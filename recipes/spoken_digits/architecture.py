@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +16,11 @@ from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import write_json
 
-Labels = Literal["letters", "digits"]
+Labels = Literal["alphabet", "letters", "digits"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 SYMBOLS: dict[Labels, tuple[str, ...]] = {
+    "alphabet": (*string.ascii_uppercase, "'"),
     "letters": tuple(sorted(set("".join(WORDS)))),
     "digits": tuple("0123456789"),
 }

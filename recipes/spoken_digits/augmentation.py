@@ -70,6 +70,23 @@ def babble(clips: list[Clip], length: int, rng: np.random.Generator) -> np.ndarr
     return mix / rms(mix)
 
 
+def music(length: int, rng: np.random.Generator) -> np.ndarray:
+    """Chords (length,) at unit level that are struck and die away, as instruments play them."""
+    made = np.zeros(length, np.float32)
+    place = 0
+    while place < length:
+        seconds = rng.uniform(0.15, 1.2)
+        time = np.arange(min(int(1.5 * seconds * SAMPLE_RATE), length - place)) / SAMPLE_RATE
+        envelope = np.minimum(time / 0.01, 1.0) * np.exp(-time * rng.uniform(0.5, 6.0))
+        for semitones in rng.choice(48, int(rng.integers(1, 4)), replace=False):
+            pitch = 65.4 * 2 ** (semitones / 12)
+            for partial in range(1, int(rng.integers(2, 9))):
+                tone = np.sin(2 * np.pi * (partial * pitch * time + rng.uniform()))
+                made[place : place + len(time)] += (envelope * tone / partial).astype(np.float32)
+        place += int(seconds * SAMPLE_RATE)
+    return made / rms(made)
+
+
 def room(rng: np.random.Generator) -> np.ndarray:
     """A made-up room's impulse response: the direct sound, then noise that dies away (60 dB in 0.1 to 0.6 s)."""
     seconds = rng.uniform(0.1, 0.6)
@@ -110,6 +127,7 @@ class Surroundings:
             coloured_noise(length, slope, rng) for slope in (0.0, 1.0, 2.0) for _ in range(NOISES_OF_A_KIND)
         ]
         noises += [babble(clips, length, rng) for _ in range(NOISES_OF_A_KIND)]
+        noises += [music(length, rng) for _ in range(NOISES_OF_A_KIND)]
         return cls(noises, [room(rng) for _ in range(ROOMS)])
 
     def filter(self, samples: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:

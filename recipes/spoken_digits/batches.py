@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recipes.spoken_digits.architecture import Labels, encode
-from recipes.spoken_digits.augmentation import Surroundings
+from recipes.spoken_digits.augmentation import Surroundings, change_speed, rms
 from recipes.spoken_digits.corpus import Clip, by_speaker
+from recipes.spoken_digits.open_speech import Reading, stretch
 from recipes.spoken_digits.strings import LONGEST, DigitString, augmented_string
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 
@@ -25,9 +26,16 @@ BATCH_SECONDS = 48
 MOST_ROWS = 32
 BATCHES_AHEAD = 4
 
-SYNTHETIC = 0.27  # of the strings
-MIXED_SPEAKERS = 0.15
-NO_SPEECH = 0.02
+# Shares of the strings. What is left is said by one of the people, or by one of them in another voice.
+SYNTHETIC = 0.22
+MIXED_SPEAKERS = 0.1
+OWN_VOICE = 0.3  # of what is left
+NO_SPEECH, OPEN_SPEECH = 0.04, 0.08  # from where all else is learnt
+OPEN_SPEECH_SECONDS = (0.5, 4.0)
+
+
+# Of a training on all letters every other batch is readings, once strings of digits are written.
+FIRST_READING = 0.12
 
 
 def longest_string(progress: float) -> int:
@@ -52,22 +60,24 @@ def strength(progress: float) -> float:
 class TrainingStrings:
     """An endless, seeded supply of batches; batch ``step`` is the same whenever it is asked for.
 
-    Without a ``curriculum`` every batch is as at the end of it. ``strongest`` (0 to 1) is how strong the surroundings
-    become.
+    ``revoiced`` are the recordings in other voices, and ``readings`` is open speech, in which no digit is to be heard. Without a
+    ``curriculum`` every batch is as at the end of it. ``strongest`` (0 to 1) is how strong the surroundings become.
     """
 
     recordings: list[Clip]
     synthetic: list[Clip]
     surroundings: Surroundings
     total_steps: int
+    revoiced: list[Clip] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
     seed: int = 0
     curriculum: bool = True
     strongest: float = 1.0
     labels: Labels = "digits"
 
     def __post_init__(self) -> None:
-        pools = list(by_speaker(self.recordings).values())
-        object.__setattr__(self, "_speakers", pools)
+        for name, clips in (("_speakers", self.recordings), ("_voices", self.revoiced)):
+            object.__setattr__(self, name, list(by_speaker(clips).values()))
 
     def draw(self, step: int) -> list[DigitString]:
         """The strings of one batch, of about the same number of digits."""
@@ -79,19 +89,34 @@ class TrainingStrings:
         longest = 0
         while len(strings) < MOST_ROWS:
             words = int(np.clip(centre + rng.integers(-1, 2), 1, longest_string(progress)))
-            if rng.random() < NO_SPEECH:
-                words = 0
-            string = augmented_string(self._clips(rng), words, self.surroundings, rng, surrounded)
+            string = self._string(words, surrounded, rng)
             longest = max(longest, len(string.samples))
             if longest * (len(strings) + 1) > BATCH_SECONDS * SAMPLE_RATE:
                 break
             strings.append(string)
         return strings
 
+    def draw_readings(self, step: int) -> list[DigitString]:
+        """Readings in place of digits, as far as a batch goes."""
+        rng = np.random.default_rng([self.seed, step, 1])
+        surrounded = self.strongest * strength(step / self.total_steps if self.curriculum else 1.0)
+        strings: list[DigitString] = []
+        longest = 0
+        while True:
+            reading = self.readings[int(rng.integers(len(self.readings)))]
+            samples = change_speed(reading.samples, rng.uniform(0.85, 1.15))
+            longest = max(longest, len(samples))
+            if strings and longest * (len(strings) + 1) > BATCH_SECONDS * SAMPLE_RATE:
+                return strings
+            samples = self.surroundings.apply(samples, rms(samples), rng, surrounded)
+            strings.append(DigitString(samples, reading.words, (reading.name,)))
+
     def batches(self, first_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Batches from ``first_step`` on, without end."""
         for step in itertools.count(first_step):
-            yield collate(self.draw(step), self.labels)
+            progress = step / self.total_steps if self.curriculum else 1.0
+            reads = self.labels == "alphabet" and progress > FIRST_READING and step % 2
+            yield collate(self.draw_readings(step) if reads else self.draw(step), self.labels)
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """:meth:`batches` for ``fit``, made in the background while the model trains."""
@@ -105,14 +130,25 @@ class TrainingStrings:
         made = tf.data.Dataset.from_generator(lambda: self.batches(first_step), output_signature=signature)
         return made.prefetch(BATCHES_AHEAD)
 
-    def _clips(self, rng: np.random.Generator) -> list[Clip]:
-        """Whose clips a string is made of: the synthetic voices, all speakers, or one speaker."""
+    def _string(self, words: int, surrounded: float, rng: np.random.Generator) -> DigitString:
+        """A string of so many words, or now and then one without."""
         kind = rng.random()
-        if kind < SYNTHETIC:
+        if kind < OPEN_SPEECH and self.readings and surrounded:
+            samples = stretch(self.readings, rng.uniform(*OPEN_SPEECH_SECONDS), rng)
+            return DigitString(self.surroundings.apply(samples, rms(samples), rng, surrounded), (), ())
+        if OPEN_SPEECH <= kind < OPEN_SPEECH + NO_SPEECH:
+            words = 0
+        return augmented_string(self._clips(rng), words, self.surroundings, rng, surrounded)
+
+    def _clips(self, rng: np.random.Generator) -> list[Clip]:
+        """Whose clips a string is made of: the synthetic voices, all speakers, one speaker, or one in another voice."""
+        kind = rng.random()
+        if kind < SYNTHETIC or not self._speakers:
             return self.synthetic
         if kind < SYNTHETIC + MIXED_SPEAKERS:
             return self.recordings
-        return self._speakers[int(rng.integers(len(self._speakers)))]
+        pools = self._speakers if rng.random() < OWN_VOICE or not self._voices else self._voices
+        return pools[int(rng.integers(len(pools)))]
 
 
 def collate(strings: list[DigitString], labels: Labels = "digits") -> dict[str, np.ndarray]:

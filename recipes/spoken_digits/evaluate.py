@@ -1,7 +1,7 @@
 """Measure a model on clips that it was not trained on: ``python -m recipes.spoken_digits.evaluate --data DATA``.
 
-Two figures: the word error rate on new clips of the speakers in training, and on the speaker who was left out. The
-strings are drawn with a fixed seed, so the figures can be had again.
+The word error rate on new clips of the speakers in training, and on the speaker who was left out; and how often digits are heard
+where there are none. The strings are drawn with a fixed seed, so the figures can be had again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from recipes.spoken_digits.corpus import LEFT_OUT_SPEAKER, by_speaker, read_recordings, spoken
+from recipes.spoken_digits.corpus import LEFT_OUT_SPEAKER, SPEAKERS, by_speaker, read_recordings, spoken
+from recipes.spoken_digits.silence import clips_without_digits, false_alarms
 from recipes.spoken_digits.strings import LONGEST, DigitString, plain_strings
 from recipes.spoken_digits.word_errors import WordErrors, word_errors
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -62,17 +63,23 @@ def report(title: str, by_length: dict[int, WordErrors]) -> str:
 @click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="Folder that holds fsdd/recordings."
 )
-def main(model: Path | None, data: Path) -> None:
-    """Print the word error rates of a spoken-digits model on heard and unheard speakers."""
+@click.option(
+    "--left-out",
+    type=click.Choice(SPEAKERS),
+    default=LEFT_OUT_SPEAKER,
+    show_default=True,
+    help="The speaker of whom the model has heard nothing.",
+)
+def main(model: Path | None, data: Path, left_out: str) -> None:
+    """Print the word error rates of a spoken-digits model on heard and unheard speakers, and what it hears in other sounds."""
     transcriber = Transcriber.from_pretrained(model or embedded_model())
     # Every string has another length: compiling for each bucket would be most of the time measured.
     transcriber.model.configure_call(jit_compile=False)
-    splits = read_recordings(data)
+    splits = read_recordings(data, left_out)
     heard = list(by_speaker(splits["heard"]).values())
-    unheard = [splits["unheard"]]
     titles = {
         f"Heard speakers, new clips ({len(splits['heard'])} clips of {len(heard)} speakers)": heard,
-        f"Unheard speaker, {LEFT_OUT_SPEAKER} ({len(splits['unheard'])} clips)": unheard,
+        f"Unheard speaker, {left_out} ({len(splits['unheard'])} clips)": [splits["unheard"]],
     }
     for title, pools in titles.items():
         strings = plain_strings(pools, STRINGS_OF_A_LENGTH // len(pools), SEED)
@@ -81,7 +88,10 @@ def main(model: Path | None, data: Path) -> None:
         elapsed = time.perf_counter() - started
         seconds = sum(len(string.samples) for string in strings) / SAMPLE_RATE
         click.echo(f"{seconds:.0f} s of sound in {elapsed:.1f} s: real-time factor {elapsed / seconds:.4f}\n")
-    click.echo(f"1 to {LONGEST} digits a string, seed {SEED}")
+    click.echo(f"1 to {LONGEST} digits a string, seed {SEED}\n")
+    for kind, clips in clips_without_digits(data, SEED).items():
+        found = false_alarms(transcriber, clips)
+        click.echo(f"{kind:12} digits heard in {found.rate:6.1%} of {found.clips} clips without any")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import click
 import keras
@@ -20,13 +21,18 @@ from recipes.spoken_digits import synthetic
 from recipes.spoken_digits.architecture import Labels, make_config, make_processor
 from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import TrainingStrings
-from recipes.spoken_digits.corpus import by_speaker, read_recordings
+from recipes.spoken_digits.corpus import SPEAKERS, by_speaker, read_recordings
 from recipes.spoken_digits.evaluate import measure, total
+from recipes.spoken_digits.open_speech import read_open_speech
 from recipes.spoken_digits.strings import DigitString, plain_strings
+from recipes.spoken_digits.voices import revoiced_clips
 from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_atomically, write_json
+
+Part = Literal["voices", "synthetic", "surroundings", "open speech"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 STEPS_OF_AN_EPOCH = 100
 WARM_UP = 0.06  # of the steps
@@ -113,26 +119,54 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def prepare(
-    data: Path, cache: Path, steps: int, seed: int, **options: Any
-) -> tuple[TrainingStrings, dict[str, list[DigitString]]]:
-    """Everything the training reads: the strings to train on, and the two sets that choose the checkpoint.
+@dataclass(frozen=True)
+class Material:
+    """What a training reads.
 
-    ``options`` are those of :class:`TrainingStrings`.
+    ``left_out`` is the stranger of a fold, of whom nothing is used. ``without`` leaves out parts, to see what each is worth.
     """
-    splits = read_recordings(data)
-    rng = np.random.default_rng(seed)
-    voices = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
-    others = synthetic.draw_utterances(VALIDATION_SYNTHETIC_CLIPS, synthetic.VALIDATION_VARIANTS, rng)
-    surroundings = Surroundings.make(splits["train"], rng)
-    training = TrainingStrings(splits["train"], synthetic.render(voices, cache), surroundings, steps, seed)
-    heard = list(by_speaker(splits["validation"]).values())
-    count = VALIDATION_STRINGS_OF_A_LENGTH
-    validation = {
-        "heard": plain_strings(heard, count // len(heard), seed),
-        "synthetic": plain_strings([synthetic.render(others, cache)], count, seed),
-    }
-    return training, validation
+
+    data: Path
+    cache: Path
+    steps: int
+    seed: int = 0
+    labels: Labels = "digits"
+    left_out: str | None = None
+    without: tuple[Part, ...] = ()
+    curriculum: bool = True
+    strongest: float = 1.0
+
+    def strings(self) -> TrainingStrings:
+        """The strings to train on. Letters are learnt from readings and synthetic voices, of people who say digits from none."""
+        rng = np.random.default_rng(self.seed)
+        teaching, _ = read_open_speech(self.data)
+        recordings = [] if self.labels == "alphabet" else read_recordings(self.data, self.left_out)["train"]
+        drawn = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
+        clips = synthetic.render(drawn, self.cache / "synthetic")
+        return TrainingStrings(
+            recordings,
+            recordings if "synthetic" in self.without else clips,
+            Surroundings.make(teaching, rng),
+            self.steps,
+            [] if "voices" in self.without else revoiced_clips(recordings, self.cache / "revoiced"),
+            [] if "open speech" in self.without else teaching,
+            self.seed,
+            self.curriculum,
+            0.0 if "surroundings" in self.without else self.strongest,
+            self.labels,
+        )
+
+    def validation(self) -> dict[str, list[DigitString]]:
+        """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
+        rng = np.random.default_rng(self.seed + 1)
+        drawn = synthetic.draw_utterances(VALIDATION_SYNTHETIC_CLIPS, synthetic.VALIDATION_VARIANTS, rng)
+        count = VALIDATION_STRINGS_OF_A_LENGTH
+        clips = synthetic.render(drawn, self.cache / "synthetic")
+        sets = {"synthetic": plain_strings([clips], count, self.seed)}
+        if self.labels != "alphabet":
+            heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
+            sets["heard"] = plain_strings(heard, count // len(heard), self.seed)
+        return sets
 
 
 def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
@@ -155,9 +189,9 @@ def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    default=Path(".cache/spoken-digits/voices"),
+    default=Path(".cache/spoken-digits"),
     show_default=True,
-    help="Where the synthetic voices are kept.",
+    help="Where synthetic and changed voices are kept.",
 )
 @click.option("--steps", default=2400, show_default=True, help="Batches to train on, a multiple of 100.")
 @click.option("--learning-rate", default=1.5e-3, show_default=True, help="At its peak.")
@@ -167,7 +201,9 @@ def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
     help="A model of this recipe to train further, without the curriculum.",
 )
 @click.option("--strength", default=1.0, show_default=True, help="How strong noise and rooms become, 0 to 1.")
-@click.option("--labels", type=click.Choice(["letters", "digits"]), default="digits", show_default=True)
+@click.option("--labels", type=click.Choice(get_args(Labels)), default="digits", show_default=True)
+@click.option("--left-out", type=click.Choice(SPEAKERS), help="The stranger, of whom nothing is heard.")
+@click.option("--without", type=click.Choice(PARTS), multiple=True, help="A part to leave out.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the voices and the strings.")
 def main(
     data: Path,
@@ -178,6 +214,8 @@ def main(
     start: Path | None,
     strength: float,
     labels: Labels,
+    left_out: str | None,
+    without: tuple[Part, ...],
     seed: int,
 ) -> None:
     """Train the model of spoken digits, or go on with a training that was cut off."""
@@ -185,8 +223,8 @@ def main(
         raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
-    options = {"curriculum": start is None, "strongest": strength, "labels": labels}
-    training, validation = prepare(data, cache, steps, seed, **options)
+    material = Material(data, cache, steps, seed, labels, left_out, without, start is None, strength)
+    training = material.strings()
     model = make_model(start, labels)
     model.configure_call(jit_compile=False)
     model.compile(optimizer=make_optimizer(steps, learning_rate))
@@ -206,7 +244,7 @@ def main(
         callbacks=[
             KeepState(folder),
             keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            Validate(folder, make_processor(labels), validation),
+            Validate(folder, make_processor(labels), material.validation()),
         ],
         verbose=0,
     )
