@@ -78,8 +78,9 @@ tensorflow-io: $(TENSORFLOW_IO)/.ready  ## Decode in the graph, on the last Tens
 	$(TENSORFLOW_IO)/bin/python -c 'import tensorflow_io'  # the tests would skip without it
 	KERAS_BACKEND=tensorflow $(TENSORFLOW_IO)/bin/python $(PYTEST) tests/data/test_graph_audio.py
 
+# NOTEBOOKS names some of them.
 notebooks: $(VENV)/.ready  ## Run the notebooks on the recordings in ../shared/data (or the folder TFWAV2VEC2_DATA)
-	$(PY) notebooks/execute.py --check
+	$(PY) notebooks/execute.py --check $(NOTEBOOKS)
 
 two-processes: $(VENV)/.ready  ## Train in two processes as on one device; kill batches at work and take them up again
 	KERAS_BACKEND=tensorflow $(PY) $(PYTEST) tests/training/test_distribute.py
