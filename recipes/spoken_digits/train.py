@@ -9,38 +9,27 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import click
 import keras
 import numpy as np
 
-from recipes.spoken_digits import synthetic
 from recipes.spoken_digits.architecture import Labels, make_config, make_processor
-from recipes.spoken_digits.augmentation import Surroundings
-from recipes.spoken_digits.batches import TrainingStrings
-from recipes.spoken_digits.corpus import SPEAKERS, by_speaker, read_recordings
+from recipes.spoken_digits.corpus import SPEAKERS
 from recipes.spoken_digits.evaluate import measure, total
-from recipes.spoken_digits.open_speech import read_open_speech
-from recipes.spoken_digits.strings import DigitString, plain_strings
-from recipes.spoken_digits.voices import revoiced_clips
+from recipes.spoken_digits.material import PARTS, Material, Part
+from recipes.spoken_digits.strings import DigitString
 from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_atomically, write_json
 
-Part = Literal["voices", "synthetic", "surroundings", "open speech"]
-PARTS: tuple[Part, ...] = get_args(Part)
-
 STEPS_OF_AN_EPOCH = 100
 WARM_UP = 0.06  # of the steps
 # The mean of the weights over about the last two hundred steps is what is validated and kept.
 EMA_MOMENTUM = 0.995
-
-SYNTHETIC_CLIPS, VALIDATION_SYNTHETIC_CLIPS = 3600, 400
-VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the two validation sets
 
 STATE, PROGRESS, BEST, LOG = "state.weights.h5", "progress.json", "best", "log.jsonl"
 
@@ -119,56 +108,6 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a training reads.
-
-    ``left_out`` is the stranger of a fold, of whom nothing is used. ``without`` leaves out parts, to see what each is worth.
-    """
-
-    data: Path
-    cache: Path
-    steps: int
-    seed: int = 0
-    labels: Labels = "digits"
-    left_out: str | None = None
-    without: tuple[Part, ...] = ()
-    curriculum: bool = True
-    strongest: float = 1.0
-
-    def strings(self) -> TrainingStrings:
-        """The strings to train on. Letters are learnt from readings and synthetic voices, of people who say digits from none."""
-        rng = np.random.default_rng(self.seed)
-        teaching, _ = read_open_speech(self.data)
-        recordings = [] if self.labels == "alphabet" else read_recordings(self.data, self.left_out)["train"]
-        drawn = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
-        clips = synthetic.render(drawn, self.cache / "synthetic")
-        return TrainingStrings(
-            recordings,
-            recordings if "synthetic" in self.without else clips,
-            Surroundings.make(teaching, rng),
-            self.steps,
-            [] if "voices" in self.without else revoiced_clips(recordings, self.cache / "revoiced"),
-            [] if "open speech" in self.without else teaching,
-            self.seed,
-            self.curriculum,
-            0.0 if "surroundings" in self.without else self.strongest,
-            self.labels,
-        )
-
-    def validation(self) -> dict[str, list[DigitString]]:
-        """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
-        rng = np.random.default_rng(self.seed + 1)
-        drawn = synthetic.draw_utterances(VALIDATION_SYNTHETIC_CLIPS, synthetic.VALIDATION_VARIANTS, rng)
-        count = VALIDATION_STRINGS_OF_A_LENGTH
-        clips = synthetic.render(drawn, self.cache / "synthetic")
-        sets = {"synthetic": plain_strings([clips], count, self.seed)}
-        if self.labels != "alphabet":
-            heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
-            sets["heard"] = plain_strings(heard, count // len(heard), self.seed)
-        return sets
-
-
 def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
     """A new model, or the one of ``start`` with a new head if it writes other labels."""
     config = make_config(labels)
@@ -177,6 +116,47 @@ def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the head is new is what is wanted
         return TFWav2Vec2ForCTC.from_pretrained(start, config=config, ignore_mismatched_sizes=True)
+
+
+def train(material: Material, folder: Path, start: Path | None = None, learning_rate: float = 1.5e-3) -> Path:
+    """Train, or go on with a training of this folder that was cut off.
+
+    Args:
+        material: what is heard.
+        folder: where everything goes.
+        start: a model of this recipe, or what :mod:`recipes.spoken_digits.pretrain` left.
+        learning_rate: at its peak.
+
+    Returns:
+        The folder of the model that read the validation strings best.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(material.seed)
+    training = material.strings()
+    model = make_model(start, material.labels)
+    model.configure_call(jit_compile=False)
+    model.compile(optimizer=make_optimizer(material.steps, learning_rate))
+    click.echo(f"{model.count_params():,} weights")
+
+    done = 0
+    if (folder / PROGRESS).exists():
+        done = read_json(folder / PROGRESS)["epochs"]
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(folder / STATE)
+        click.echo(f"going on after epoch {done}")
+    model.fit(
+        training.dataset(first_step=done * STEPS_OF_AN_EPOCH),
+        steps_per_epoch=STEPS_OF_AN_EPOCH,
+        initial_epoch=done,
+        epochs=material.steps // STEPS_OF_AN_EPOCH,
+        callbacks=[
+            KeepState(folder),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+            Validate(folder, make_processor(material.labels), material.validation()),
+        ],
+        verbose=0,
+    )
+    return folder / BEST
 
 
 @click.command()
@@ -221,33 +201,8 @@ def main(
     """Train the model of spoken digits, or go on with a training that was cut off."""
     if steps % STEPS_OF_AN_EPOCH or steps <= 0:
         raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
-    folder.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(seed)
     material = Material(data, cache, steps, seed, labels, left_out, without, start is None, strength)
-    training = material.strings()
-    model = make_model(start, labels)
-    model.configure_call(jit_compile=False)
-    model.compile(optimizer=make_optimizer(steps, learning_rate))
-    click.echo(f"{model.count_params():,} weights")
-
-    done = 0
-    if (folder / PROGRESS).exists():
-        done = read_json(folder / PROGRESS)["epochs"]
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(folder / STATE)
-        click.echo(f"going on after epoch {done}")
-    model.fit(
-        training.dataset(first_step=done * STEPS_OF_AN_EPOCH),
-        steps_per_epoch=STEPS_OF_AN_EPOCH,
-        initial_epoch=done,
-        epochs=steps // STEPS_OF_AN_EPOCH,
-        callbacks=[
-            KeepState(folder),
-            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            Validate(folder, make_processor(labels), material.validation()),
-        ],
-        verbose=0,
-    )
+    train(material, folder, start, learning_rate)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ class WordErrors:
         return WordErrors(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def word_errors(said: Sequence[str], found: Sequence[str]) -> WordErrors:
-    """Count the errors of one sentence by the alignment with the fewest (Levenshtein)."""
+def aligned(said: Sequence[str], found: Sequence[str]) -> list[tuple[str | None, str | None]]:
+    """What was said beside what was found, None where one of them has nothing: the alignment with the fewest errors (Levenshtein)."""
     # cost[i, j]: fewest changes that turn the first i words said into the first j found.
     cost = np.zeros((len(said) + 1, len(found) + 1), int)
     cost[:, 0] = np.arange(len(said) + 1)
@@ -48,15 +48,25 @@ def word_errors(said: Sequence[str], found: Sequence[str]) -> WordErrors:
         for j, other in enumerate(found):
             cost[i + 1, j + 1] = min(cost[i, j] + (word != other), cost[i, j + 1] + 1, cost[i + 1, j] + 1)
 
-    substitutions = deletions = insertions = 0
+    pairs: list[tuple[str | None, str | None]] = []
     i, j = len(said), len(found)
     while i or j:
         if i and j and cost[i, j] == cost[i - 1, j - 1] + (said[i - 1] != found[j - 1]):
-            substitutions += said[i - 1] != found[j - 1]
             i, j = i - 1, j - 1
+            pairs.append((said[i], found[j]))
         elif i and cost[i, j] == cost[i - 1, j] + 1:
-            deletions, i = deletions + 1, i - 1
+            i -= 1
+            pairs.append((said[i], None))
         else:
-            insertions, j = insertions + 1, j - 1
-    perfect = not cost[-1, -1]
-    return WordErrors(len(said), substitutions, deletions, insertions, 1, int(perfect))
+            j -= 1
+            pairs.append((None, found[j]))
+    return pairs[::-1]
+
+
+def word_errors(said: Sequence[str], found: Sequence[str]) -> WordErrors:
+    """Count the errors of one sentence."""
+    pairs = aligned(said, found)
+    deletions = sum(other is None for _, other in pairs)
+    insertions = sum(word is None for word, _ in pairs)
+    wrong = sum(word != other for word, other in pairs)
+    return WordErrors(len(said), wrong - deletions - insertions, deletions, insertions, 1, int(not wrong))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.spoken_digits.word_errors import WordErrors, word_errors
+from recipes.spoken_digits.word_errors import WordErrors, aligned, word_errors
 
 SENTENCES = st.lists(st.sampled_from(["ONE", "TWO", "SIX"]), max_size=7)
 
@@ -58,3 +58,14 @@ def test_counts_add_up_and_rates_are_of_the_words_said():
     assert errors.accuracy == 0.5
     assert WordErrors().rate == 0.0
     assert word_errors([], ["ONE", "TWO"]).rate == 2.0
+
+
+def test_words_stand_beside_what_was_made_of_them():
+    said, found = ("ONE", "TWO", "THREE", "FOUR"), ("ONE", "NINE", "FOUR")
+    pairs = [("ONE", "ONE"), ("TWO", "NINE"), ("THREE", None), ("FOUR", "FOUR")]
+    assert aligned(said, found) in (
+        pairs,
+        [("ONE", "ONE"), ("TWO", None), ("THREE", "NINE"), ("FOUR", "FOUR")],
+    )
+    assert aligned(("ONE",), ("ONE", "FIVE")) == [("ONE", "ONE"), (None, "FIVE")]
+    assert aligned((), ()) == []

@@ -1,0 +1,138 @@
+"""One fold of the cross-validation, from nothing: ``python -m recipes.spoken_digits.fold lucas --data DATA --folder FOLDER``.
+
+Three stages: what speech sounds like (:mod:`recipes.spoken_digits.pretrain`), letters, digits. The first two hear none of the people who say
+digits, so that all folds share them; of the speaker who is left out no stage hears anything. What is in FOLDER already is not
+done again, and what was cut off goes on. ``nobody`` is left out of the model that is given to people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from recipes.spoken_digits.corpus import SPEAKERS, by_speaker, read_recordings
+from recipes.spoken_digits.evaluate import SEED, STRINGS_OF_A_LENGTH, read_strings
+from recipes.spoken_digits.material import PARTS, Material, Part
+from recipes.spoken_digits.pretrain import EPOCHS, pretrain
+from recipes.spoken_digits.silence import clips_without_digits, false_alarms
+from recipes.spoken_digits.strings import DigitString, plain_strings
+from recipes.spoken_digits.train import BEST, train
+from recipes.spoken_digits.word_errors import WordErrors, aligned, word_errors
+from tfwav2vec2.transcription.transcriber import Transcriber
+from tfwav2vec2.weights.files import read_json, write_json
+
+NOBODY = "nobody"
+STAGES = ("pretraining", "letters")
+LETTER_STEPS, LETTER_RATE = 1600, 1.5e-3
+DIGIT_STEPS, DIGIT_RATE, DIGIT_STRENGTH = 800, 1e-3, 0.7
+RESULTS = "results.json"
+
+
+def run_fold(
+    left_out: str | None, data: Path, folder: Path, without: tuple[str, ...] = (), seed: int = 0
+) -> dict[str, Any]:
+    """Do what is left to do of a fold.
+
+    Args:
+        left_out: the stranger, or None.
+        data: the folder of recordings.
+        folder: where everything goes.
+        without: parts of :data:`PARTS` and stages of :data:`STAGES` to leave out.
+        seed: of everything.
+
+    Returns:
+        The results, which are in the fold's ``results.json`` too.
+    """
+    parts: tuple[Part, ...] = tuple(part for part in get_args(Part) if part in without)
+    name = left_out or NOBODY
+    own = folder / "-".join([name, *sorted(each.replace(" ", "") for each in without)])
+    results = own / RESULTS
+    if results.exists():
+        return read_json(results)
+    start: Path | None = None
+    if "letters" not in without:
+        start = _letters(data, folder, "pretraining" not in without, seed)
+    curriculum = start is None
+    material = Material(
+        data, folder, DIGIT_STEPS, seed, "digits", left_out, parts, curriculum, DIGIT_STRENGTH
+    )
+    best = train(material, own, start, DIGIT_RATE)
+    found = measure_fold(best, data, left_out)
+    write_json(results, found)
+    return found
+
+
+def _letters(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
+    """The model of letters that folds start from."""
+    own = folder / ("letters" if pretrained else "letters-unpretrained")
+    if (own / "done").exists():
+        return own / BEST
+    start = None
+    if pretrained:
+        start = folder / "pretrained" / "backbone"
+        if not start.exists():
+            pretrain(data, folder / "pretrained", EPOCHS, seed)
+    train(Material(data, folder, LETTER_STEPS, seed, "alphabet"), own, start, LETTER_RATE)
+    (own / "done").touch()
+    return own / BEST
+
+
+def measure_fold(model: Path, data: Path, left_out: str | None) -> dict[str, Any]:
+    """What a fold's model makes of strangers, of those it knows, and of sounds without digits."""
+    transcriber = Transcriber.from_pretrained(model, batch_size=16)
+    transcriber.model.configure_call(jit_compile=False)
+    splits = read_recordings(data, left_out)
+    heard = list(by_speaker(splits["heard"]).values())
+    sets = {"heard": plain_strings(heard, STRINGS_OF_A_LENGTH // len(heard), SEED)}
+    if left_out is not None:
+        sets["unheard"] = plain_strings([splits["unheard"]], STRINGS_OF_A_LENGTH, SEED)
+    found: dict[str, Any] = {"left out": left_out}
+    for name, strings in sets.items():
+        errors, confusions = _read(transcriber, strings)
+        found[name] = asdict(errors) | {"wer": round(100 * errors.rate, 2), "confusions": confusions}
+    found["false alarms"] = {
+        kind: asdict(false_alarms(transcriber, clips))
+        for kind, clips in clips_without_digits(data, SEED).items()
+    }
+    return found
+
+
+def _read(transcriber: Transcriber, strings: list[DigitString]) -> tuple[WordErrors, dict[str, int]]:
+    """The errors of strings, and how often which word was read as which, as ``"ONE>NINE"``; nothing is ``""``."""
+    errors, confusions = WordErrors(), Counter[str]()
+    for said, found in read_strings(transcriber, strings):
+        errors += word_errors(said, found)
+        confusions.update(f"{word or ''}>{other or ''}" for word, other in aligned(said, found))
+    return errors, dict(sorted(confusions.items()))
+
+
+@click.command(
+    epilog="Example:  python -m recipes.spoken_digits.fold lucas --data ../shared/data --folder /tmp/digits"
+)
+@click.argument("speaker", type=click.Choice([*SPEAKERS, NOBODY]))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder with manifest.tsv and fsdd/recordings.",
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(".cache/spoken-digits"), show_default=True
+)
+@click.option(
+    "--without", type=click.Choice([*PARTS, *STAGES]), multiple=True, help="A part or a stage to leave out."
+)
+@click.option("--seed", default=0, show_default=True, help="Of everything.")
+def main(speaker: str, data: Path, folder: Path, without: tuple[str, ...], seed: int) -> None:
+    """Train the model of which SPEAKER is a stranger, and print what it makes of him."""
+    found = run_fold(None if speaker == NOBODY else speaker, data, folder, without, seed)
+    click.echo(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

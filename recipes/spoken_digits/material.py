@@ -1,0 +1,74 @@
+"""What a training hears: recordings and voices made of them, synthetic voices, open speech, and the surroundings of all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from recipes.spoken_digits import synthetic
+from recipes.spoken_digits.architecture import Labels
+from recipes.spoken_digits.augmentation import Surroundings
+from recipes.spoken_digits.batches import TrainingStrings
+from recipes.spoken_digits.corpus import by_speaker, read_recordings
+from recipes.spoken_digits.open_speech import read_open_speech
+from recipes.spoken_digits.strings import DigitString, plain_strings
+from recipes.spoken_digits.voices import revoiced_clips
+
+Part = Literal["voices", "synthetic", "surroundings", "open speech"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+SYNTHETIC_CLIPS, VALIDATION_SYNTHETIC_CLIPS = 3600, 400
+VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the validation sets
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training reads.
+
+    ``left_out`` is the stranger of a fold, of whom nothing is used. ``without`` leaves out parts, to see what each is worth.
+    """
+
+    data: Path
+    cache: Path
+    steps: int
+    seed: int = 0
+    labels: Labels = "digits"
+    left_out: str | None = None
+    without: tuple[Part, ...] = ()
+    curriculum: bool = True
+    strongest: float = 1.0
+
+    def strings(self) -> TrainingStrings:
+        """The strings to train on. Letters are learnt from readings and synthetic voices, of people who say digits from none."""
+        rng = np.random.default_rng(self.seed)
+        teaching, _ = read_open_speech(self.data)
+        recordings = [] if self.labels == "alphabet" else read_recordings(self.data, self.left_out)["train"]
+        drawn = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
+        clips = synthetic.render(drawn, self.cache / "synthetic")
+        return TrainingStrings(
+            recordings,
+            recordings if "synthetic" in self.without else clips,
+            Surroundings.make(teaching, rng),
+            self.steps,
+            [] if "voices" in self.without else revoiced_clips(recordings, self.cache / "revoiced"),
+            [] if "open speech" in self.without else teaching,
+            self.seed,
+            self.curriculum,
+            0.0 if "surroundings" in self.without else self.strongest,
+            self.labels,
+        )
+
+    def validation(self) -> dict[str, list[DigitString]]:
+        """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
+        rng = np.random.default_rng(self.seed + 1)
+        drawn = synthetic.draw_utterances(VALIDATION_SYNTHETIC_CLIPS, synthetic.VALIDATION_VARIANTS, rng)
+        count = VALIDATION_STRINGS_OF_A_LENGTH
+        clips = synthetic.render(drawn, self.cache / "synthetic")
+        sets = {"synthetic": plain_strings([clips], count, self.seed)}
+        if self.labels != "alphabet":
+            heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
+            sets["heard"] = plain_strings(heard, count // len(heard), self.seed)
+        return sets
