@@ -79,21 +79,39 @@ def pretrain(data: Path, output: Path, how: Pretraining, verbose: Any = 2) -> di
         clips[:-HELD_OUT], "pretrain", extractor, model.config, seed=how.seed, drop_remainder=True, **kind
     )
     held_out = SpeechData(clips[-HELD_OUT:], "pretrain", extractor, model.config, shuffle=False, **kind)
+    return fit_and_save(
+        model,
+        extractor,
+        speech,
+        output,
+        how,
+        validation_data=held_out.dataset(),
+        validation_freq=5,
+        verbose=verbose,
+    )
+
+
+def fit_and_save(
+    model: Any, extractor: Any, speech: SpeechData, output: Path, how: Pretraining, **fit_options: Any
+) -> dict[str, list[float]]:
+    """Pretrain a model on batches, or go on with it, and leave the backbone in ``output/backbone``.
+
+    Returns:
+        The figures of each epoch.
+    """
     steps = how.epochs * speech.steps_per_epoch
     schedule = WarmupDecay(how.learning_rate, steps, warmup_steps=steps // 20, decay="linear")
     first, last = how.temperatures
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, beta_2=0.98, epsilon=1e-6))
     history = model.fit(
         speech.dataset(),
-        validation_data=held_out.dataset(),
-        validation_freq=5,
         epochs=how.epochs,
         callbacks=[
             GumbelTemperatureDecay(first, last, (last / first) ** (3 / steps)),
             keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
             BackupAndResume(output / "states", speech, every=100),
         ],
-        verbose=verbose,
+        **fit_options,
     )
     model.save_pretrained(output / "backbone")
     extractor.save_pretrained(output / "backbone")

@@ -33,7 +33,6 @@ OWN_VOICE = 0.3  # of what is left
 NO_SPEECH, OPEN_SPEECH = 0.04, 0.08  # from where all else is learnt
 OPEN_SPEECH_SECONDS = (0.5, 4.0)
 
-
 # Of a training on all letters every other batch is readings, once strings of digits are written.
 FIRST_READING = 0.12
 
@@ -82,7 +81,7 @@ class TrainingStrings:
     def draw(self, step: int) -> list[DigitString]:
         """The strings of one batch, of about the same number of digits."""
         rng = np.random.default_rng([self.seed, step])
-        progress = step / self.total_steps if self.curriculum else 1.0
+        progress = self._progress(step)
         surrounded = self.strongest * strength(progress)
         centre = int(rng.integers(1, longest_string(progress) + 1))
         strings: list[DigitString] = []
@@ -99,7 +98,7 @@ class TrainingStrings:
     def draw_readings(self, step: int) -> list[DigitString]:
         """Readings in place of digits, as far as a batch goes."""
         rng = np.random.default_rng([self.seed, step, 1])
-        surrounded = self.strongest * strength(step / self.total_steps if self.curriculum else 1.0)
+        surrounded = self.strongest * strength(self._progress(step))
         strings: list[DigitString] = []
         longest = 0
         while True:
@@ -114,7 +113,7 @@ class TrainingStrings:
     def batches(self, first_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Batches from ``first_step`` on, without end."""
         for step in itertools.count(first_step):
-            progress = step / self.total_steps if self.curriculum else 1.0
+            progress = self._progress(step)
             reads = self.labels == "alphabet" and progress > FIRST_READING and step % 2
             yield collate(self.draw_readings(step) if reads else self.draw(step), self.labels)
 
@@ -129,6 +128,10 @@ class TrainingStrings:
         }
         made = tf.data.Dataset.from_generator(lambda: self.batches(first_step), output_signature=signature)
         return made.prefetch(BATCHES_AHEAD)
+
+    def _progress(self, step: int) -> float:
+        """How far the curriculum is, 0 to 1."""
+        return step / self.total_steps if self.curriculum else 1.0
 
     def _string(self, words: int, surrounded: float, rng: np.random.Generator) -> DigitString:
         """A string of so many words, or now and then one without."""

@@ -22,7 +22,7 @@ from recipes.spoken_digits.pretrain import EPOCHS, pretrain
 from recipes.spoken_digits.silence import clips_without_digits, false_alarms
 from recipes.spoken_digits.strings import DigitString, plain_strings
 from recipes.spoken_digits.train import BEST, train
-from recipes.spoken_digits.word_errors import WordErrors, aligned, word_errors
+from recipes.spoken_digits.word_errors import WordErrors, aligned, count_errors
 from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_json
 
@@ -106,8 +106,9 @@ def _read(transcriber: Transcriber, strings: list[DigitString]) -> tuple[WordErr
     """The errors of strings, and how often which word was read as which, as ``"ONE>NINE"``; nothing is ``""``."""
     errors, confusions = WordErrors(), Counter[str]()
     for said, found in read_strings(transcriber, strings):
-        errors += word_errors(said, found)
-        confusions.update(f"{word or ''}>{other or ''}" for word, other in aligned(said, found))
+        pairs = aligned(said, found)
+        errors += count_errors(pairs)
+        confusions.update(f"{word or ''}>{other or ''}" for word, other in pairs)
     return errors, dict(sorted(confusions.items()))
 
 

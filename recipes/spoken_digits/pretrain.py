@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 import keras
 
+from recipes.pretraining_in_miniature.pretrain import OBJECTIVE, Pretraining, fit_and_save
 from recipes.spoken_digits.architecture import make_config, make_processor
-from tfwav2vec2 import BackupAndResume, GumbelTemperatureDecay, SpeechData, WarmupDecay, open_for_task
+from tfwav2vec2 import SpeechData, open_for_task
 from tfwav2vec2.data.augmentation import AdditiveNoise, Chain, Sometimes, SpeedPerturbation
 from tfwav2vec2.data.manifest import read_manifest
 
@@ -27,25 +28,7 @@ FOLDERS = (
     "kerstin_subset",
 )
 EPOCHS, BATCH_SIZE, CROP_SECONDS = 60, 16, 3.0
-LEARNING_RATE = 1.5e-3
-TEMPERATURES = 2.0, 0.5
 AUGMENT = Chain([Sometimes(SpeedPerturbation((0.85, 1.15)), 0.5), Sometimes(AdditiveNoise(), 0.3)])
-
-# Shorter spans and fewer distractors than the paper's, for so small a model and so short pieces.
-OBJECTIVE = {
-    "num_codevector_groups": 2,
-    "num_codevectors_per_group": 64,
-    "codevector_dim": 64,
-    "proj_codevector_dim": 64,
-    "num_negatives": 30,
-    "diversity_loss_weight": 0.1,
-    "mask_time_prob": 0.5,
-    "mask_time_length": 6,
-    "mask_feature_prob": 0.0,
-    "hidden_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "feat_quantizer_dropout": 0.0,
-}
 
 
 def pretrain(data: Path, folder: Path, epochs: int, seed: int = 0) -> dict[str, list[float]]:
@@ -61,27 +44,12 @@ def pretrain(data: Path, folder: Path, epochs: int, seed: int = 0) -> dict[str, 
     keras.utils.set_random_seed(seed)
     clips = [each for each in read_manifest(data / "manifest.tsv") if each.id.split("/")[0] in FOLDERS]
     model, extractor = open_for_task("pretrain", start, clips, from_scratch=True, **OBJECTIVE)
+    how = Pretraining(epochs=epochs, batch_size=BATCH_SIZE, crop_seconds=CROP_SECONDS, seed=seed)
     speech = SpeechData(
-        clips, "pretrain", extractor, model.config, batch_size=BATCH_SIZE, crop_seconds=CROP_SECONDS, augment=AUGMENT,
-        seed=seed, drop_remainder=True,
+        clips, "pretrain", extractor, model.config, batch_size=how.batch_size, crop_seconds=how.crop_seconds,
+        augment=AUGMENT, seed=seed, drop_remainder=True,
     )  # fmt: skip
-    steps = epochs * speech.steps_per_epoch
-    schedule = WarmupDecay(LEARNING_RATE, steps, warmup_steps=steps // 20, decay="linear")
-    first, last = TEMPERATURES
-    model.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, beta_2=0.98, epsilon=1e-6))
-    history = model.fit(
-        speech.dataset(),
-        epochs=epochs,
-        callbacks=[
-            GumbelTemperatureDecay(first, last, (last / first) ** (3 / steps)),
-            keras.callbacks.CSVLogger(str(folder / "history.csv"), append=True),
-            BackupAndResume(folder / "states", speech, every=100),
-        ],
-        verbose=2,
-    )
-    model.save_pretrained(folder / "backbone")
-    extractor.save_pretrained(folder / "backbone")
-    return history.history
+    return fit_and_save(model, extractor, speech, folder, how, verbose=2)
 
 
 @click.command(

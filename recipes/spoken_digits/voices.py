@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +105,10 @@ def revoiced_clips(
     Raises:
         ImportError: where pyworld is not installed.
     """
-    try:
-        import pyworld  # noqa: F401
-    except ImportError as error:
+    if find_spec("pyworld") is None:
         raise ImportError(
             "new voices are made with pyworld, which is not installed: pip install -r requirements/voices.txt"
-        ) from error
+        )
     voices = {speaker: voices_of(speaker, count, seed) for speaker in {clip.speaker for clip in clips}}
     cache.mkdir(parents=True, exist_ok=True)
 

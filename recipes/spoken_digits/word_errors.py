@@ -65,8 +65,14 @@ def aligned(said: Sequence[str], found: Sequence[str]) -> list[tuple[str | None,
 
 def word_errors(said: Sequence[str], found: Sequence[str]) -> WordErrors:
     """Count the errors of one sentence."""
-    pairs = aligned(said, found)
+    return count_errors(aligned(said, found))
+
+
+def count_errors(pairs: Sequence[tuple[str | None, str | None]]) -> WordErrors:
+    """Count the errors of one sentence, given as :func:`aligned` gives it."""
     deletions = sum(other is None for _, other in pairs)
     insertions = sum(word is None for word, _ in pairs)
     wrong = sum(word != other for word, other in pairs)
-    return WordErrors(len(said), wrong - deletions - insertions, deletions, insertions, 1, int(not wrong))
+    return WordErrors(
+        len(pairs) - insertions, wrong - deletions - insertions, deletions, insertions, 1, int(not wrong)
+    )

@@ -103,9 +103,7 @@ def test_long_recordings_are_searched_in_stretches_between_pauses(
     processor: Wav2Vec2ProcessorWithLM, cut: str
 ) -> None:
     text = "_".join(["CEB A", "BAD", "A CEB", "CAB BAD"] * 6)
-    chosen = LongformOptions(
-        100 * FRAME if cut == "stride" else 0.5, 20 * FRAME if cut == "stride" else None, cut
-    )
+    chosen = LongformOptions(0.5) if cut == "silence" else LongformOptions(100 * FRAME, 20 * FRAME, cut)
     found, engine = transcribe(processor, text.replace("_", " _ "), chosen, words=True)
     assert len(engine.heard) > 5
     expected = text.replace("_", " ").replace("CEB", "CAB")

@@ -262,8 +262,7 @@ def joined(clips: list[tuple[np.ndarray, str]], order: list[int], pause: float) 
 RECORDINGS = {
     "order": st.lists(st.integers(0, 5), min_size=4, max_size=12),
     "pause": st.floats(0.5, 2.0),
-    "chunk": st.floats(5.0, 12.0),
-    "stride": st.floats(0.0, 2.4),
+    "chosen": st.builds(LongformOptions, st.floats(5.0, 12.0), st.floats(0.0, 2.4)),
 }
 
 
@@ -274,12 +273,10 @@ def test_any_chunk_gives_the_text_of_the_parts_where_cuts_fall_in_silence(
     clips: list[tuple[np.ndarray, str]],
     order: list[int],
     pause: float,
-    chunk: float,
-    stride: float,
+    chosen: LongformOptions,
 ) -> None:
     """A part is what lies between two cuts, heard by itself: what the model makes of its neighbours is not the cutting's."""
     samples, _ = joined(clips, order, pause)
-    chosen = LongformOptions(chunk, stride)
     blocks = list(LongformEncoder(litert, chosen).blocks(samples, source_rate=RATE))
     assert all(block.from_pause and block.to_pause for block in blocks)
     cuts = [block.start * HOP_OF_16KHZ for block in blocks]
@@ -300,11 +297,10 @@ def test_any_chunk_gives_the_digits_that_were_said(
     clips: list[tuple[np.ndarray, str]],
     order: list[int],
     pause: float,
-    chunk: float,
-    stride: float,
+    chosen: LongformOptions,
 ) -> None:
     samples, text = joined([clip for clip in clips if clip[1] != UNSURE], order, pause)
-    transcriber = EngineTranscriber(litert, longform=LongformOptions(chunk, stride))
+    transcriber = EngineTranscriber(litert, longform=chosen)
     assert next(transcriber.transcribe(samples, source_rate=RATE)).text == text
 
 

@@ -15,6 +15,7 @@ from tfwav2vec2.backbone.lengths import frame_lengths
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.serving.engines import Engine
 from tfwav2vec2.transcription.cutting import Piece, cut_in_pieces
+from tfwav2vec2.transcription.seconds import check_seconds
 from tfwav2vec2.transcription.stream_windows import StreamWindows
 
 
@@ -39,21 +40,13 @@ class LongformOptions:
     cut: Literal["silence", "stride"] = "silence"
 
     def __post_init__(self) -> None:
-        stride = self.stride_seconds
-        if stride is None:
-            numeric = isinstance(self.chunk_seconds, (int, float))
-            stride = self.chunk_seconds / 6 if numeric and math.isfinite(self.chunk_seconds) else 0.0
+        check_seconds("chunk_seconds", self.chunk_seconds, above_zero=True)
+        stride = self.chunk_seconds / 6 if self.stride_seconds is None else self.stride_seconds
         sides = stride if isinstance(stride, (tuple, list)) else (stride, stride)
         if len(sides) != 2:
             raise ValueError(f"stride_seconds must be one number or two, (left, right); got {stride!r}")
-        for name, value in (
-            ("chunk_seconds", self.chunk_seconds),
-            *(("stride_seconds", side) for side in sides),
-        ):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or value < 0 or (name == "chunk_seconds" and value == 0):
-                least = "above 0" if name == "chunk_seconds" else "from 0 on"
-                raise ValueError(f"{name} must be a number of seconds {least}; got {value!r}")
+        for side in sides:
+            check_seconds("stride_seconds", side)
         if self.cut not in ("silence", "stride"):
             raise ValueError(f"cut must be 'silence' or 'stride'; got {self.cut!r}")
         if sum(sides) >= self.chunk_seconds:

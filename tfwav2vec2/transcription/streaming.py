@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.language.greedy import best_path
 from tfwav2vec2.serving.engines import Engine
+from tfwav2vec2.transcription.seconds import check_seconds
 from tfwav2vec2.transcription.stream_text import StreamedDecoder, StreamedText
 from tfwav2vec2.transcription.stream_windows import StreamWindows
 
@@ -48,11 +48,7 @@ class StreamingOptions:
 
     def __post_init__(self) -> None:
         for name in ("chunk_seconds", "left_seconds", "right_seconds"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or value < 0 or (name == "chunk_seconds" and value == 0):
-                least = "above 0" if name == "chunk_seconds" else "from 0 on"
-                raise ValueError(f"{name} must be a number of seconds {least}; got {value!r}")
+            check_seconds(name, getattr(self, name), above_zero=name == "chunk_seconds")
 
     @property
     def latency(self) -> float:
