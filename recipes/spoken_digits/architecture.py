@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from recipes.spoken_digits.corpus import WORDS, written
+from recipes.spoken_digits.corpus import written
+from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 from tfwav2vec2.config import Wav2Vec2Config
@@ -16,12 +17,12 @@ from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import write_json
 
-Labels = Literal["alphabet", "letters", "digits"]
+Labels = Literal["phonemes", "letters", "digits"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 SYMBOLS: dict[Labels, tuple[str, ...]] = {
-    "alphabet": (*string.ascii_uppercase, "'"),
-    "letters": tuple(sorted(set("".join(WORDS)))),
+    "phonemes": PHONEMES,
+    "letters": (*string.ascii_uppercase, "'"),
     "digits": tuple("0123456789"),
 }
 
@@ -29,8 +30,8 @@ SYMBOLS: dict[Labels, tuple[str, ...]] = {
 def vocabulary(labels: Labels = "digits") -> dict[str, int]:
     """The ids of what the model writes.
 
-    A model of letters spreads each letter over several frames, and the best path then loses the second E of THREE or
-    the space between two words. So letters teach the encoder, and the model in use writes one symbol for each word.
+    A model of sounds or letters spreads each over several frames, and the best path then loses the second E of THREE or
+    the space between two words. So they teach the encoder, and the model in use writes one symbol for each word.
     """
     return {token: index for index, token in enumerate(SPECIAL_TOKENS + SYMBOLS[labels])}
 
@@ -82,8 +83,14 @@ def make_config(labels: Labels = "digits") -> Wav2Vec2Config:
 def encode(words: Iterable[str], labels: Labels = "digits") -> list[int]:
     """The label ids of words, as the tokenizer gives them for their transcript."""
     ids = vocabulary(labels)
-    text = written(words) if labels == "digits" else "|".join(words)
-    return [ids[symbol] for symbol in text]
+    return [ids[symbol] for symbol in spelt(words, labels)]
+
+
+def spelt(words: Iterable[str], labels: Labels) -> str:
+    """Words as the model writes them, one character for each label: "703", or with a bar between words."""
+    if labels == "digits":
+        return written(words)
+    return "|".join(map(pronunciation, words) if labels == "phonemes" else words)
 
 
 def make_processor(labels: Labels = "digits") -> Wav2Vec2Processor:

@@ -20,12 +20,14 @@ ROOMS = 64
 BABBLE_VOICES = 8
 
 # Probability of each effect for a string.
-REVERBERATION, COLOUR, NOISE = 0.35, 0.5, 0.85
+REVERBERATION, COLOUR, NOISE, TELEPHONE = 0.35, 0.5, 0.85, 0.4
 WORST_SNR_DB = 5.0
 CLEAN_SNR_DB = 40.0
 # Root mean square of the speech relative to full scale. Wide, because the model does not normalise the waveform.
 LEVEL_DB = (-48.0, -10.0)
 CLEAN_LEVEL_DB = (-25.0, -15.0)
+
+TELEPHONE_RATE, MU = 8000, 255
 
 
 def decibels(value: float) -> float:
@@ -112,6 +114,18 @@ def colour(bins: int, rng: np.random.Generator) -> np.ndarray:
     return (10.0 ** (gain / 20.0)).astype(np.float32)
 
 
+def telephone(samples: np.ndarray, companded: bool) -> np.ndarray:
+    """What a telephone leaves of a waveform (samples,): the band below 4 kHz, ``companded`` to the 8 bits of ITU-T G.711 (mu-law)."""
+    narrow = soxr.resample(samples, SAMPLE_RATE, TELEPHONE_RATE, quality="MQ")
+    if companded:
+        steps = np.round(
+            127 * np.sign(narrow) * np.log1p(MU * np.minimum(np.abs(narrow), 1.0)) / np.log1p(MU)
+        )
+        narrow = np.sign(steps) * np.expm1(np.abs(steps) / 127 * np.log1p(MU)) / MU
+    wide = soxr.resample(narrow, TELEPHONE_RATE, SAMPLE_RATE, quality="MQ")[: len(samples)]
+    return np.pad(wide, (0, len(samples) - len(wide))).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """The noises (each 10 s at unit level) and the rooms that strings of digits are put into."""
@@ -167,4 +181,8 @@ class Surroundings:
         low, high = (
             between(clean, full, strength) for clean, full in zip(CLEAN_LEVEL_DB, LEVEL_DB, strict=True)
         )
-        return np.clip(samples * decibels(rng.uniform(low, high)), -1.0, 1.0).astype(np.float32)
+        samples = np.clip(samples * decibels(rng.uniform(low, high)), -1.0, 1.0).astype(np.float32)
+        # The people's recordings are of 8 kHz: what teaches that other speech holds no digits must not be told by its band.
+        if rng.random() < strength * TELEPHONE:
+            samples = telephone(samples, companded=rng.random() < 0.5)
+        return samples

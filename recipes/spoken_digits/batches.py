@@ -29,12 +29,12 @@ BATCHES_AHEAD = 4
 # Shares of the strings. What is left is said by one of the people, or by one of them in another voice.
 SYNTHETIC = 0.22
 MIXED_SPEAKERS = 0.1
-OWN_VOICE = 0.3  # of what is left
+OWN_VOICE = 0.5  # of what is left
 NO_SPEECH, OPEN_SPEECH = 0.04, 0.08  # from where all else is learnt
 OPEN_SPEECH_SECONDS = (0.5, 4.0)
 
-# Of a training on all letters every other batch is readings, once strings of digits are written.
-FIRST_READING = 0.12
+# Of a training on sounds or letters two batches of three are readings, once strings of digits are written.
+FIRST_READING = 0.05
 
 
 def longest_string(progress: float) -> int:
@@ -114,7 +114,7 @@ class TrainingStrings:
         """Batches from ``first_step`` on, without end."""
         for step in itertools.count(first_step):
             progress = self._progress(step)
-            reads = self.labels == "alphabet" and progress > FIRST_READING and step % 2
+            reads = self.labels != "digits" and progress > FIRST_READING and step % 3
             yield collate(self.draw_readings(step) if reads else self.draw(step), self.labels)
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:

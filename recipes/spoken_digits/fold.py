@@ -1,6 +1,6 @@
 """One fold of the cross-validation, from nothing: ``python -m recipes.spoken_digits.fold lucas --data DATA --folder FOLDER``.
 
-Three stages: what speech sounds like (:mod:`recipes.spoken_digits.pretrain`), letters, digits. The first two hear none of the people who say
+Three stages: what speech sounds like (:mod:`recipes.spoken_digits.pretrain`), phonemes, digits. The first two hear none of the people who say
 digits, so that all folds share them; of the speaker who is left out no stage hears anything. What is in FOLDER already is not
 done again, and what was cut off goes on. ``nobody`` is left out of the model that is given to people.
 """
@@ -27,8 +27,8 @@ from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_json
 
 NOBODY = "nobody"
-STAGES = ("pretraining", "letters")
-LETTER_STEPS, LETTER_RATE = 1600, 1.5e-3
+STAGES = ("pretraining", "phonemes")
+PHONEME_STEPS, PHONEME_RATE = 2000, 1.5e-3
 DIGIT_STEPS, DIGIT_RATE, DIGIT_STRENGTH = 800, 1e-3, 0.7
 RESULTS = "results.json"
 
@@ -49,27 +49,28 @@ def run_fold(
         The results, which are in the fold's ``results.json`` too.
     """
     parts: tuple[Part, ...] = tuple(part for part in get_args(Part) if part in without)
-    name = left_out or NOBODY
-    own = folder / "-".join([name, *sorted(each.replace(" ", "") for each in without)])
+    own = folder / fold_name(left_out, without)
     results = own / RESULTS
     if results.exists():
         return read_json(results)
     start: Path | None = None
-    if "letters" not in without:
-        start = _letters(data, folder, "pretraining" not in without, seed)
-    curriculum = start is None
-    material = Material(
-        data, folder, DIGIT_STEPS, seed, "digits", left_out, parts, curriculum, DIGIT_STRENGTH
-    )
+    if "phonemes" not in without:
+        start = _phonemes(data, folder, "pretraining" not in without, seed)
+    material = Material(data, folder, DIGIT_STEPS, seed, "digits", left_out, parts, DIGIT_STRENGTH)
     best = train(material, own, start, DIGIT_RATE)
     found = measure_fold(best, data, left_out)
     write_json(results, found)
     return found
 
 
-def _letters(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
-    """The model of letters that folds start from."""
-    own = folder / ("letters" if pretrained else "letters-unpretrained")
+def fold_name(left_out: str | None, without: tuple[str, ...] = ()) -> str:
+    """The name of a fold's folder."""
+    return "-".join([left_out or NOBODY, *sorted(each.replace(" ", "") for each in without)])
+
+
+def _phonemes(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
+    """The model of phonemes that folds start from."""
+    own = folder / ("phonemes" if pretrained else "phonemes-unpretrained")
     if (own / "done").exists():
         return own / BEST
     start = None
@@ -77,7 +78,7 @@ def _letters(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
         start = folder / "pretrained" / "backbone"
         if not start.exists():
             pretrain(data, folder / "pretrained", EPOCHS, seed)
-    train(Material(data, folder, LETTER_STEPS, seed, "alphabet"), own, start, LETTER_RATE)
+    train(Material(data, folder, PHONEME_STEPS, seed, "phonemes"), own, start, PHONEME_RATE)
     (own / "done").touch()
     return own / BEST
 

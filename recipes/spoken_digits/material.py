@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +14,7 @@ from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import TrainingStrings
 from recipes.spoken_digits.corpus import by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
+from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
 from recipes.spoken_digits.voices import revoiced_clips
 
@@ -38,14 +39,13 @@ class Material:
     labels: Labels = "digits"
     left_out: str | None = None
     without: tuple[Part, ...] = ()
-    curriculum: bool = True
     strongest: float = 1.0
 
     def strings(self) -> TrainingStrings:
         """The strings to train on. Letters are learnt from readings and synthetic voices, of people who say digits from none."""
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
-        recordings = [] if self.labels == "alphabet" else read_recordings(self.data, self.left_out)["train"]
+        recordings = [] if self.labels != "digits" else read_recordings(self.data, self.left_out)["train"]
         drawn = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
         clips = synthetic.render(drawn, self.cache / "synthetic")
         return TrainingStrings(
@@ -56,9 +56,8 @@ class Material:
             [] if "voices" in self.without else revoiced_clips(recordings, self.cache / "revoiced"),
             [] if "open speech" in self.without else teaching,
             self.seed,
-            self.curriculum,
-            0.0 if "surroundings" in self.without else self.strongest,
-            self.labels,
+            strongest=0.0 if "surroundings" in self.without else self.strongest,
+            labels=self.labels,
         )
 
     def validation(self) -> dict[str, list[DigitString]]:
@@ -68,7 +67,11 @@ class Material:
         count = VALIDATION_STRINGS_OF_A_LENGTH
         clips = synthetic.render(drawn, self.cache / "synthetic")
         sets = {"synthetic": plain_strings([clips], count, self.seed)}
-        if self.labels != "alphabet":
+        if self.labels == "phonemes":
+            sets["synthetic"] = [
+                replace(each, words=tuple(map(pronunciation, each.words))) for each in sets["synthetic"]
+            ]
+        if self.labels == "digits":
             heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
             sets["heard"] = plain_strings(heard, count // len(heard), self.seed)
         return sets

@@ -6,8 +6,6 @@ which the recordings (8 kHz) do not have, and phrases whose words run into each 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from recipes.spoken_digits.corpus import WORDS, Clip
+from recipes.spoken_digits.espeak import run
 from tfwav2vec2.audio.loading import SAMPLE_RATE, load_audio
 from tfwav2vec2.weights.files import write_atomically
 
@@ -148,28 +147,22 @@ def render(utterances: list[Utterance], cache: Path) -> list[Clip]:
         FileNotFoundError: where eSpeak NG is not installed.
         OSError: where it lacks a voice, or cannot speak.
     """
-    program = shutil.which("espeak-ng")
-    if program is None:
-        raise FileNotFoundError(
-            "espeak-ng is not installed; this recipe trains on its voices as well: "
-            "install it (Debian: apt-get install espeak-ng) and run the recipe again"
-        )
-    _check_voices(program, {utterance.voice for utterance in utterances})
+    _check_voices({utterance.voice for utterance in utterances})
     cache.mkdir(parents=True, exist_ok=True)
 
     def speak(utterance: Utterance) -> Clip:
         path = cache / utterance.name
         if not path.exists():
-            _speak_to(program, utterance, path)
+            _speak_to(utterance, path)
         return Clip(trim(load_audio(path)), utterance.words, utterance.voice, utterance.name)
 
     with ThreadPoolExecutor(2) as pool:
         return list(tqdm(pool.map(speak, utterances), "synthetic voices", len(utterances), disable=None))
 
 
-def _check_voices(program: str, voices: set[str]) -> None:
+def _check_voices(voices: set[str]) -> None:
     """Refuse voices that are not installed: eSpeak NG itself would speak with another one and say nothing."""
-    listed = _run(program, "--voices=en") + _run(program, "--voices=variant")
+    listed = run("--voices=en") + run("--voices=variant")
     known = set(listed.split())
     parts = [(voice.partition("+")[0], voice.partition("+")[2]) for voice in voices]
     missing = {accent for accent, _ in parts if accent not in known}
@@ -180,19 +173,10 @@ def _check_voices(program: str, voices: set[str]) -> None:
         )
 
 
-def _speak_to(program: str, utterance: Utterance, path: Path) -> None:
+def _speak_to(utterance: Utterance, path: Path) -> None:
     options = ("-v", utterance.voice, "-s", str(utterance.rate), "-p", str(utterance.pitch))
     with write_atomically(path) as temporary:
-        _run(program, *options, "-w", str(temporary), " ".join(utterance.words).lower())
-
-
-def _run(program: str, *arguments: str) -> str:
-    """What the program prints."""
-    # The program was found on the path and the arguments are this module's own: nothing comes from outside.
-    result = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
-    if result.returncode:
-        raise OSError(f"espeak-ng {' '.join(arguments)} failed: {result.stderr.strip()}")
-    return result.stdout
+        run(*options, "-w", str(temporary), " ".join(utterance.words).lower())
 
 
 def trim(samples: np.ndarray) -> np.ndarray:

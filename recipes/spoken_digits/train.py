@@ -115,7 +115,9 @@ def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
         return TFWav2Vec2ForCTC(config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the head is new is what is wanted
-        return TFWav2Vec2ForCTC.from_pretrained(start, config=config, ignore_mismatched_sizes=True)
+        return TFWav2Vec2ForCTC.from_pretrained(
+            start, config=config, strict="backbone", ignore_mismatched_sizes=True
+        )
 
 
 def train(material: Material, folder: Path, start: Path | None = None, learning_rate: float = 1.5e-3) -> Path:
@@ -178,7 +180,7 @@ def train(material: Material, folder: Path, start: Path | None = None, learning_
 @click.option(
     "--start",
     type=click.Path(path_type=Path),
-    help="A model of this recipe to train further, without the curriculum.",
+    help="A model of this recipe to train further.",
 )
 @click.option("--strength", default=1.0, show_default=True, help="How strong noise and rooms become, 0 to 1.")
 @click.option("--labels", type=click.Choice(get_args(Labels)), default="digits", show_default=True)
@@ -201,7 +203,7 @@ def main(
     """Train the model of spoken digits, or go on with a training that was cut off."""
     if steps % STEPS_OF_AN_EPOCH or steps <= 0:
         raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
-    material = Material(data, cache, steps, seed, labels, left_out, without, start is None, strength)
+    material = Material(data, cache, steps, seed, labels, left_out, without, strength)
     train(material, folder, start, learning_rate)
 
 

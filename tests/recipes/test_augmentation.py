@@ -12,6 +12,7 @@ from recipes.spoken_digits.augmentation import (
     decibels,
     rms,
     room,
+    telephone,
 )
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 
@@ -96,3 +97,15 @@ def test_surroundings_of_no_strength_change_the_level_within_the_clean_range(ton
         low, high = (decibels(level) for level in augmentation.CLEAN_LEVEL_DB)
         assert low <= rms(changed) * 1.001
         assert rms(changed) <= high * 1.001
+
+
+@pytest.mark.parametrize("companded", [False, True])
+def test_a_telephone_leaves_the_band_below_4_khz(companded):
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    low, high = (0.2 * np.sin(2 * np.pi * pitch * time).astype(np.float32) for pitch in (700, 5500))
+    kept = telephone(low + high, companded)
+    assert kept.shape == low.shape
+    assert kept.dtype == np.float32
+    middle = slice(1000, -1000)
+    assert rms((kept - low)[middle]) < (0.02 if companded else 0.002)
+    assert len(telephone(low[:1001], companded)) == 1001

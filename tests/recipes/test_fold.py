@@ -38,23 +38,27 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path: Path) -> None:
     found = fold.run_fold("lucas", tmp_path, tmp_path)
     assert found["left out"] == "lucas"
-    assert stages == ["pretraining", ("alphabet", None, (), "pretrained"), ("digits", "lucas", (), "letters")]
+    assert stages == [
+        "pretraining",
+        ("phonemes", None, (), "pretrained"),
+        ("digits", "lucas", (), "phonemes"),
+    ]
     assert fold.run_fold("lucas", tmp_path, tmp_path) == found
     fold.run_fold(None, tmp_path, tmp_path)
-    assert stages[3:] == [("digits", None, (), "letters")]
+    assert stages[3:] == [("digits", None, (), "phonemes")]
 
 
 def test_what_is_left_out_is_another_fold(stages: list[Any], tmp_path: Path) -> None:
     fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",))
-    fold.run_fold("jackson", tmp_path, tmp_path, ("letters", "voices", "open speech"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "voices", "open speech"))
     assert stages == [
-        ("alphabet", None, (), None),
-        ("digits", "jackson", (), "letters-unpretrained"),
+        ("phonemes", None, (), None),
+        ("digits", "jackson", (), "phonemes-unpretrained"),
         ("digits", "jackson", ("voices", "open speech"), None),
     ]
     assert {path.name for path in tmp_path.iterdir() if (path / fold.RESULTS).exists()} == {
         "jackson-pretraining",
-        "jackson-letters-openspeech-voices",
+        "jackson-openspeech-phonemes-voices",
     }
 
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from recipes.spoken_digits import synthetic
+from recipes.spoken_digits import espeak, synthetic
 from recipes.spoken_digits.corpus import WORDS
 from recipes.spoken_digits.synthetic import Utterance, draw_utterances, render, trim
 
@@ -34,7 +34,7 @@ def test_trim_cuts_silence_alone():
 
 
 def test_a_missing_synthesizer_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic.shutil, "which", lambda name: None)
+    monkeypatch.setattr(espeak.shutil, "which", lambda name: None)
     with pytest.raises(FileNotFoundError, match="apt-get install espeak-ng"):
         render([], tmp_path)
 

@@ -65,8 +65,8 @@ def test_voices_are_a_speakers_and_always_the_same() -> None:
     for voice in voices:
         assert PITCH[0] <= voice.pitch <= PITCH[1]
         assert FORMANTS[0] <= voice.formants <= FORMANTS[1]
-    high = [voice.formants for voice in voices if voice.pitch > 1.4]
-    low = [voice.formants for voice in voices if voice.pitch < 1.0]
+    high = [voice.formants for voice in voices if voice.pitch > 1.3]
+    low = [voice.formants for voice in voices if voice.pitch < 1.1]
     assert np.mean(high) > np.mean(low)
 
 
