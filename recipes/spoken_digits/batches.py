@@ -33,8 +33,9 @@ OWN_VOICE = 0.5  # of what is left
 NO_SPEECH, OPEN_SPEECH = 0.04, 0.08  # from where all else is learnt
 OPEN_SPEECH_SECONDS = (0.5, 4.0)
 
-# Of a training on sounds or letters two batches of three are readings, once strings of digits are written.
-FIRST_READING = 0.05
+# Of a training on sounds or letters two batches of three are readings, once strings of digits are written. Readings from the twentieth part
+# on kept the model at blank for 800 steps.
+FIRST_READING = 0.15
 
 
 def longest_string(progress: float) -> int:

@@ -78,7 +78,7 @@ def _phonemes(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
         start = folder / "pretrained" / "backbone"
         if not start.exists():
             pretrain(data, folder / "pretrained", EPOCHS, seed)
-    train(Material(data, folder, PHONEME_STEPS, seed, "phonemes"), own, start, PHONEME_RATE)
+    train(Material(data, folder, PHONEME_STEPS, seed, "phonemes", people=False), own, start, PHONEME_RATE)
     (own / "done").touch()
     return own / BEST
 

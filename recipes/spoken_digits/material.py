@@ -29,7 +29,8 @@ VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the validation sets
 class Material:
     """What a training reads.
 
-    ``left_out`` is the stranger of a fold, of whom nothing is used. ``without`` leaves out parts, to see what each is worth.
+    ``left_out`` is the stranger of a fold, of whom nothing is used. ``without`` leaves out parts, to see what each is worth. Without
+    ``people`` none of those who say digits are heard, so that what is learnt serves every fold.
     """
 
     data: Path
@@ -40,12 +41,13 @@ class Material:
     left_out: str | None = None
     without: tuple[Part, ...] = ()
     strongest: float = 1.0
+    people: bool = True
 
     def strings(self) -> TrainingStrings:
-        """The strings to train on. Letters are learnt from readings and synthetic voices, of people who say digits from none."""
+        """The strings to train on."""
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
-        recordings = [] if self.labels != "digits" else read_recordings(self.data, self.left_out)["train"]
+        recordings = read_recordings(self.data, self.left_out)["train"] if self.people else []
         drawn = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
         clips = synthetic.render(drawn, self.cache / "synthetic")
         return TrainingStrings(
@@ -67,11 +69,12 @@ class Material:
         count = VALIDATION_STRINGS_OF_A_LENGTH
         clips = synthetic.render(drawn, self.cache / "synthetic")
         sets = {"synthetic": plain_strings([clips], count, self.seed)}
-        if self.labels == "phonemes":
-            sets["synthetic"] = [
-                replace(each, words=tuple(map(pronunciation, each.words))) for each in sets["synthetic"]
-            ]
-        if self.labels == "digits":
+        if self.people:
             heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
             sets["heard"] = plain_strings(heard, count // len(heard), self.seed)
+        if self.labels == "phonemes":  # what the model writes is compared with what is said, word by word
+            sets = {
+                name: [replace(each, words=tuple(map(pronunciation, each.words))) for each in strings]
+                for name, strings in sets.items()
+            }
         return sets
