@@ -17,6 +17,7 @@ from recipes.spoken_digits.corpus import SPEAKERS, WORDS
 from recipes.spoken_digits.fold import RESULTS, fold_name
 from recipes.spoken_digits.material import PARTS
 from tfwav2vec2.embedded import embedded_model
+from tfwav2vec2.training.pictures import draw_confusion
 from tfwav2vec2.weights.files import read_json, write_atomically
 
 # What each ablation leaves out, and how the table calls it.
@@ -98,36 +99,6 @@ def confusions(folds: Iterable[Mapping[str, Any]]) -> np.ndarray:
     return counts
 
 
-def draw_confusions(counts: np.ndarray, path: Path) -> None:
-    """The shares of each word's readings in percent, as a picture.
-
-    Raises:
-        ImportError: where matplotlib is not installed.
-    """
-    from matplotlib.figure import Figure
-
-    names = [word.lower() for word in WORDS]
-    # What nobody said has no total of its own: it is set against all that was said.
-    said = np.append(counts[:-1].sum(axis=1), counts[:-1].sum())
-    shares = 100 * counts / np.maximum(said, 1)[:, None]
-    figure = Figure(figsize=(7, 5.6), layout="constrained", dpi=80)
-    axes = figure.subplots()
-    drawn = axes.imshow(np.where(np.eye(len(shares), dtype=bool), 0.0, shares), cmap="Reds", vmin=0)
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.05:
-            right = row == column
-            axes.text(
-                column, row, f"{share:.0f}" if right else f"{share:.1f}", ha="center", va="center", fontsize=8,
-                color="tab:green" if right else "black",
-            )  # fmt: skip
-    axes.set(xlabel="heard", ylabel="said", title="Strangers, all folds: percent of what was said")
-    axes.set_xticks(range(len(shares)), [*names, NOTHING], rotation=45)
-    axes.set_yticks(range(len(shares)), [*names, NOTHING])
-    figure.colorbar(drawn, label="errors, %")
-    with write_atomically(path) as temporary:
-        figure.savefig(temporary, format="png")
-
-
 def filled(card: str, tables: Mapping[str, str]) -> str:
     """A card with its tables between ``<!-- NAME -->`` and ``<!-- end -->`` written anew.
 
@@ -166,7 +137,7 @@ def main(folder: Path, model: Path | None) -> None:
     card = model / "README.md"
     with write_atomically(card) as temporary:
         temporary.write_text(filled(card.read_text(encoding="utf-8"), tables), encoding="utf-8")
-    draw_confusions(confusions(folds.values()), model / PICTURE)
+    draw_confusion(confusions(folds.values()), [*map(str.lower, WORDS), NOTHING], model / PICTURE)
     for table in tables.values():
         click.echo(f"{table}\n")
 
