@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from recipes.spoken_digits.corpus import written
+from recipes.spoken_digits.corpus import WORDS, written
 from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -17,12 +17,13 @@ from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import write_json
 
-Labels = Literal["phonemes", "letters", "digits"]
+Labels = Literal["phonemes", "alphabet", "letters", "digits"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 SYMBOLS: dict[Labels, tuple[str, ...]] = {
     "phonemes": PHONEMES,
-    "letters": (*string.ascii_uppercase, "'"),
+    "alphabet": (*string.ascii_uppercase, "'"),
+    "letters": tuple(sorted(set("".join(WORDS)))),
     "digits": tuple("0123456789"),
 }
 

@@ -33,8 +33,9 @@ OWN_VOICE = 0.5  # of what is left
 NO_SPEECH, OPEN_SPEECH = 0.04, 0.08  # from where all else is learnt
 OPEN_SPEECH_SECONDS = (0.5, 4.0)
 
-# Of a training on sounds or letters two batches of three are readings, once strings of digits are written. Readings from the twentieth part
+# Of a training on all sounds or letters two batches of three are readings, once strings of digits are written. Readings from the twentieth part
 # on kept the model at blank for 800 steps.
+READ: tuple[Labels, ...] = ("phonemes", "alphabet")
 FIRST_READING = 0.15
 
 
@@ -115,7 +116,7 @@ class TrainingStrings:
         """Batches from ``first_step`` on, without end."""
         for step in itertools.count(first_step):
             progress = self._progress(step)
-            reads = self.labels != "digits" and progress > FIRST_READING and step % 3
+            reads = self.labels in READ and progress > FIRST_READING and step % 3
             yield collate(self.draw_readings(step) if reads else self.draw(step), self.labels)
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:

@@ -48,10 +48,10 @@ def test_open_speech_is_trained_on_as_nothing_and_read_where_letters_are_learnt(
     silent = [string for step in range(20) for string in supply.draw(step) if not string.words]
     said = [string for step in range(20) for string in supply.draw(step) if string.words]
     assert 0.05 < len(silent) / (len(silent) + len(said)) < 0.25
-    letters = TrainingStrings([], tones[:30], surroundings, 40, **kinds, curriculum=False, labels="letters")
+    letters = TrainingStrings([], tones[:30], surroundings, 40, **kinds, curriculum=False, labels="alphabet")
     found = letters.draw_readings(1)
     assert {string.words for string in found} <= {each.words for each in readings}
-    batch = collate(found, "letters")
+    batch = collate(found, "alphabet")
     assert batch["labels"].max() >= 5
     digits, read = (next(letters.batches(step))["labels"] for step in (0, 1))
     assert digits.shape != read.shape or (digits != read).any()
@@ -82,4 +82,4 @@ def test_letters_are_spelt_for_the_tokenizer() -> None:
     from recipes.spoken_digits.architecture import encode, make_processor
 
     words = (*WORDS, "IT'S")
-    assert encode(words, "letters") == list(make_processor("letters").tokenizer(" ".join(words)).input_ids)
+    assert encode(words, "alphabet") == list(make_processor("alphabet").tokenizer(" ".join(words)).input_ids)
