@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import string
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from recipes.spoken_digits.corpus import WORDS, written
+from recipes.spoken_digits.corpus import written
 from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -17,13 +16,11 @@ from tfwav2vec2.language.tokenizer import Wav2Vec2CTCTokenizer
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.weights.files import write_json
 
-Labels = Literal["phonemes", "alphabet", "letters", "digits"]
+Labels = Literal["phonemes", "digits"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 SYMBOLS: dict[Labels, tuple[str, ...]] = {
     "phonemes": PHONEMES,
-    "alphabet": (*string.ascii_uppercase, "'"),
-    "letters": tuple(sorted(set("".join(WORDS)))),
     "digits": tuple("0123456789"),
 }
 
@@ -31,14 +28,19 @@ SYMBOLS: dict[Labels, tuple[str, ...]] = {
 def vocabulary(labels: Labels = "digits") -> dict[str, int]:
     """The ids of what the model writes.
 
-    A model of sounds or letters spreads each over several frames, and the best path then loses the second E of THREE or
-    the space between two words. So they teach the encoder, and the model in use writes one symbol for each word.
+    A model of sounds spreads each over several frames, and the best path then loses the space between two words. So they
+    teach the encoder, and the model in use writes one symbol for each word.
     """
     return {token: index for index, token in enumerate(SPECIAL_TOKENS + SYMBOLS[labels])}
 
 
-def make_config(labels: Labels = "digits") -> Wav2Vec2Config:
-    """The architecture.
+# Which share of the frames a training hides, and how many in a row; one that begins with much never leaves the blank. Longer
+# spans hide a whole digit and leave nothing to tell it from another.
+LITTLE, MUCH = (0.05, 4), (0.3, 5)
+
+
+def make_config(labels: Labels = "digits", hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
+    """The architecture, and what a training hides of the frames.
 
     The front end is thin where there are many frames, since that is where the time goes: its first convolution alone
     makes 3,200 frames a second. Layer norms, rather than a group norm over the whole clip, leave nothing to wait for,
@@ -68,9 +70,8 @@ def make_config(labels: Labels = "digits") -> Wav2Vec2Config:
         feat_proj_dropout=0.0,
         final_dropout=0.1,
         layerdrop=0.0,
-        # Short spans: one that hides a whole digit leaves nothing to tell it from another.
-        mask_time_prob=0.05,
-        mask_time_length=4,
+        mask_time_prob=hidden[0],
+        mask_time_length=hidden[1],
         mask_time_min_masks=0,
         mask_feature_prob=0.05,
         mask_feature_length=8,
@@ -88,10 +89,10 @@ def encode(words: Iterable[str], labels: Labels = "digits") -> list[int]:
 
 
 def spelt(words: Iterable[str], labels: Labels) -> str:
-    """Words as the model writes them, one character for each label: "703", or with a bar between words."""
+    """Words as the model writes them, one character for each label: "703", or pronunciations with a bar between them."""
     if labels == "digits":
         return written(words)
-    return "|".join(map(pronunciation, words) if labels == "phonemes" else words)
+    return "|".join(map(pronunciation, words))
 
 
 def make_processor(labels: Labels = "digits") -> Wav2Vec2Processor:

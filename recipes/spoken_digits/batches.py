@@ -26,16 +26,14 @@ BATCH_SECONDS = 48
 MOST_ROWS = 32
 BATCHES_AHEAD = 4
 
-# Shares of the strings. What is left is said by one of the people, or by one of them in another voice.
-SYNTHETIC = 0.22
-MIXED_SPEAKERS = 0.1
-OWN_VOICE = 0.5  # of what is left
-NO_SPEECH, OPEN_SPEECH = 0.04, 0.08  # from where all else is learnt
+# How often the words of a string are said by which voices; of those that are there.
+ESPEAK, FLITE, MIXED_SPEAKERS, ONE_SPEAKER = 0.22, 0.18, 0.1, 0.5
+# Shares of the strings without a digit, from where all else is learnt.
+NO_SPEECH, OPEN_SPEECH = 0.04, 0.12
 OPEN_SPEECH_SECONDS = (0.5, 4.0)
 
-# Of a training on all sounds or letters two batches of three are readings, once strings of digits are written. Readings from the twentieth part
+# Of a training on phonemes two batches of three are readings, once strings of digits are written. Readings from the twentieth part
 # on kept the model at blank for 800 steps.
-READ: tuple[Labels, ...] = ("phonemes", "alphabet")
 FIRST_READING = 0.15
 
 
@@ -50,7 +48,7 @@ def longest_string(progress: float) -> int:
 
 
 def strength(progress: float) -> float:
-    """How strong the surroundings are at ``progress`` (0 to 1): none until letters are heard, all from a third on.
+    """How strong the surroundings are at ``progress`` (0 to 1): none until words are heard, all from a third on.
 
     With all of them from the start, the loss was 2.70 after 400 steps, on the blank plateau; so, it is 1.21 after 300.
     """
@@ -61,15 +59,15 @@ def strength(progress: float) -> float:
 class TrainingStrings:
     """An endless, seeded supply of batches; batch ``step`` is the same whenever it is asked for.
 
-    ``revoiced`` are the recordings in other voices, and ``readings`` is open speech, in which no digit is to be heard. Without a
+    ``espeak`` and ``flite`` are synthetic voices, and ``readings`` is open speech, in which no digit is to be heard. Without a
     ``curriculum`` every batch is as at the end of it. ``strongest`` (0 to 1) is how strong the surroundings become.
     """
 
     recordings: list[Clip]
-    synthetic: list[Clip]
+    espeak: list[Clip]
     surroundings: Surroundings
     total_steps: int
-    revoiced: list[Clip] = field(default_factory=list)
+    flite: list[Clip] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     seed: int = 0
     curriculum: bool = True
@@ -77,8 +75,13 @@ class TrainingStrings:
     labels: Labels = "digits"
 
     def __post_init__(self) -> None:
-        for name, clips in (("_speakers", self.recordings), ("_voices", self.revoiced)):
-            object.__setattr__(self, name, list(by_speaker(clips).values()))
+        kinds = (
+            (ESPEAK, [self.espeak] if self.espeak else []),
+            (FLITE, list(by_speaker(self.flite).values())),
+            (MIXED_SPEAKERS, [self.recordings] if self.recordings else []),
+            (ONE_SPEAKER, list(by_speaker(self.recordings).values())),
+        )
+        object.__setattr__(self, "_kinds", kinds)
 
     def draw(self, step: int) -> list[DigitString]:
         """The strings of one batch, of about the same number of digits."""
@@ -116,7 +119,7 @@ class TrainingStrings:
         """Batches from ``first_step`` on, without end."""
         for step in itertools.count(first_step):
             progress = self._progress(step)
-            reads = self.labels in READ and progress > FIRST_READING and step % 3
+            reads = self.labels == "phonemes" and progress > FIRST_READING and step % 3
             yield collate(self.draw_readings(step) if reads else self.draw(step), self.labels)
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
@@ -146,13 +149,9 @@ class TrainingStrings:
         return augmented_string(self._clips(rng), words, self.surroundings, rng, surrounded)
 
     def _clips(self, rng: np.random.Generator) -> list[Clip]:
-        """Whose clips a string is made of: the synthetic voices, all speakers, one speaker, or one in another voice."""
-        kind = rng.random()
-        if kind < SYNTHETIC or not self._speakers:
-            return self.synthetic
-        if kind < SYNTHETIC + MIXED_SPEAKERS:
-            return self.recordings
-        pools = self._speakers if rng.random() < OWN_VOICE or not self._voices else self._voices
+        """Whose clips a string is made of: many voices of eSpeak NG, one of Flite's, all speakers, or one of them."""
+        shares, kinds = zip(*((share, pools) for share, pools in self._kinds if pools), strict=True)
+        pools = kinds[rng.choice(len(kinds), p=np.divide(shares, sum(shares)))]
         return pools[int(rng.integers(len(pools)))]
 
 

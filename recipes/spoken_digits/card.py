@@ -25,11 +25,12 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "everything": (),
     "no pretraining": ("pretraining",),
     "no phonemes": ("phonemes",),
-    "no other voices": ("voices",),
-    "no synthetic voices": ("synthetic",),
+    "no voices of Flite": ("flite",),
+    "no synthetic voices": ("espeak", "flite"),
     "no surroundings": ("surroundings",),
     "no open speech": ("open speech",),
-    "no augmentation at all": PARTS,
+    "no hiding of frames": ("hiding",),
+    "no augmentation at all": (*PARTS, "hiding"),
 }
 ALARMS = ("open speech", "noise", "music")
 PICTURE = "confusions.png"

@@ -1,4 +1,4 @@
-"""What a training hears: recordings and voices made of them, synthetic voices, open speech, and the surroundings of all of it."""
+"""What a training hears: recordings, synthetic voices, open speech, and the surroundings of all of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recipes.spoken_digits import synthetic
+from recipes.spoken_digits import espeak, flite
 from recipes.spoken_digits.architecture import Labels
 from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import TrainingStrings
@@ -16,12 +16,12 @@ from recipes.spoken_digits.corpus import by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
 from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
-from recipes.spoken_digits.voices import revoiced_clips
+from recipes.spoken_digits.synthesizers import render
 
-Part = Literal["voices", "synthetic", "surroundings", "open speech"]
+Part = Literal["espeak", "flite", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-SYNTHETIC_CLIPS, VALIDATION_SYNTHETIC_CLIPS = 3600, 400
+ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS = 3600, 400, 1600
 VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the validation sets
 
 
@@ -30,7 +30,8 @@ class Material:
     """What a training reads.
 
     ``left_out`` is the stranger of a fold, of whom nothing is used. ``without`` leaves out parts, to see what each is worth. Without
-    ``people`` none of those who say digits are heard, so that what is learnt serves every fold.
+    ``people`` none of those who say digits are heard, so that what is learnt serves every fold; without a ``curriculum`` strings
+    are long and their surroundings strong from the start.
     """
 
     data: Path
@@ -42,22 +43,28 @@ class Material:
     without: tuple[Part, ...] = ()
     strongest: float = 1.0
     people: bool = True
+    curriculum: bool = True
 
     def strings(self) -> TrainingStrings:
         """The strings to train on."""
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
         recordings = read_recordings(self.data, self.left_out)["train"] if self.people else []
-        drawn = synthetic.draw_utterances(SYNTHETIC_CLIPS, synthetic.VARIANTS, rng)
-        clips = synthetic.render(drawn, self.cache / "synthetic")
+        many = [] if "espeak" in self.without else espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng)
+        lent = (
+            []
+            if "flite" in self.without
+            else flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))
+        )
         return TrainingStrings(
             recordings,
-            recordings if "synthetic" in self.without else clips,
+            render(many, self.cache / "synthetic"),
             Surroundings.make(teaching, rng),
             self.steps,
-            [] if "voices" in self.without else revoiced_clips(recordings, self.cache / "revoiced"),
+            render(lent, self.cache / "synthetic"),
             [] if "open speech" in self.without else teaching,
             self.seed,
+            self.curriculum,
             strongest=0.0 if "surroundings" in self.without else self.strongest,
             labels=self.labels,
         )
@@ -65,9 +72,9 @@ class Material:
     def validation(self) -> dict[str, list[DigitString]]:
         """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
         rng = np.random.default_rng(self.seed + 1)
-        drawn = synthetic.draw_utterances(VALIDATION_SYNTHETIC_CLIPS, synthetic.VALIDATION_VARIANTS, rng)
+        drawn = espeak.draw_utterances(VALIDATION_CLIPS, espeak.VALIDATION_VARIANTS, rng)
         count = VALIDATION_STRINGS_OF_A_LENGTH
-        clips = synthetic.render(drawn, self.cache / "synthetic")
+        clips = render(drawn, self.cache / "synthetic")
         sets = {"synthetic": plain_strings([clips], count, self.seed)}
         if self.people:
             heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())

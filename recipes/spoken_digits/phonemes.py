@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from recipes.spoken_digits.espeak import run
+from recipes.spoken_digits.espeak import PROGRAM
+from recipes.spoken_digits.synthesizers import run
 
 # One character of the IPA is one label: a diphthong is two, and lengths and stresses are none.
 PHONEMES = tuple("abdefhijklmnopstuvwzæðŋɑɔəɚɛɜɡɪɹɾʃʊʌʒθ")
@@ -19,5 +20,5 @@ def pronunciation(word: str) -> str:
     Raises:
         FileNotFoundError: where eSpeak NG is not installed.
     """
-    spoken = run("-q", "--ipa", "-v", ACCENT, word.lower())
+    spoken = run(PROGRAM, "-q", "--ipa", "-v", ACCENT, word.lower())
     return "".join(found for each in spoken if (found := _SAME.get(each, each)) in PHONEMES)

@@ -16,7 +16,7 @@ import click
 import keras
 import numpy as np
 
-from recipes.spoken_digits.architecture import Labels, make_config, make_processor
+from recipes.spoken_digits.architecture import LITTLE, Labels, make_config, make_processor
 from recipes.spoken_digits.corpus import SPEAKERS
 from recipes.spoken_digits.evaluate import measure, total
 from recipes.spoken_digits.material import PARTS, Material, Part
@@ -108,9 +108,9 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
+def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
     """A new model, or the one of ``start`` with a new head if it writes other labels."""
-    config = make_config(labels)
+    config = make_config(labels, hidden)
     if start is None:
         return TFWav2Vec2ForCTC(config)
     with warnings.catch_warnings():
@@ -120,7 +120,13 @@ def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
         )
 
 
-def train(material: Material, folder: Path, start: Path | None = None, learning_rate: float = 1.5e-3) -> Path:
+def train(
+    material: Material,
+    folder: Path,
+    start: Path | None = None,
+    learning_rate: float = 1.5e-3,
+    hidden: tuple[float, int] = LITTLE,
+) -> Path:
     """Train, or go on with a training of this folder that was cut off.
 
     Args:
@@ -128,6 +134,7 @@ def train(material: Material, folder: Path, start: Path | None = None, learning_
         folder: where everything goes.
         start: a model of this recipe, or what :mod:`recipes.spoken_digits.pretrain` left.
         learning_rate: at its peak.
+        hidden: what is hidden of the frames (see :func:`~recipes.spoken_digits.architecture.make_config`).
 
     Returns:
         The folder of the model that read the validation strings best.
@@ -135,7 +142,7 @@ def train(material: Material, folder: Path, start: Path | None = None, learning_
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(material.seed)
     training = material.strings()
-    model = make_model(start, material.labels)
+    model = make_model(start, material.labels, hidden)
     model.configure_call(jit_compile=False)
     model.compile(optimizer=make_optimizer(material.steps, learning_rate))
     click.echo(f"{model.count_params():,} weights")
@@ -173,7 +180,7 @@ def train(material: Material, folder: Path, start: Path | None = None, learning_
     type=click.Path(path_type=Path),
     default=Path(".cache/spoken-digits"),
     show_default=True,
-    help="Where synthetic and changed voices are kept.",
+    help="Where synthetic voices are kept.",
 )
 @click.option("--steps", default=2400, show_default=True, help="Batches to train on, a multiple of 100.")
 @click.option("--learning-rate", default=1.5e-3, show_default=True, help="At its peak.")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -26,3 +29,14 @@ def tones() -> list[Clip]:
 @pytest.fixture(scope="session")
 def surroundings(tones: list[Clip]) -> Surroundings:
     return Surroundings.make(tones, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], None]:
+    """Skips where a synthesizer is not installed."""
+
+    def check(program: str) -> None:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program} (apt-get install {program})")
+
+    return check

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,10 @@ from recipes.spoken_digits.architecture import encode, make_config, make_process
 from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import TrainingStrings, collate, longest_string, strength
 from recipes.spoken_digits.corpus import (
-    LEFT_OUT_SPEAKER,
     TEST_INDICES,
     VALIDATION_INDICES,
     WORDS,
+    Clip,
     read_recordings,
     spoken,
     written,
@@ -25,24 +27,37 @@ def training(tones, surroundings) -> TrainingStrings:
     return TrainingStrings(tones, tones[:30], surroundings, total_steps=100, seed=7)
 
 
-@pytest.mark.parametrize(("labels", "separator"), [("letters", " "), ("digits", "")])
-def test_labels_are_the_tokenizers(labels, separator):
-    processor = make_processor(labels)
-    assert processor.tokenizer.get_vocab() == vocabulary(labels)
+def test_labels_are_the_tokenizers():
+    processor = make_processor()
+    assert processor.tokenizer.get_vocab() == vocabulary()
     for words in ((), ("SEVEN",), WORDS):
-        text = separator.join(words) if labels == "letters" else written(words)
-        assert encode(words, labels) == list(processor.tokenizer(text).input_ids)
+        text = written(words)
+        assert encode(words) == list(processor.tokenizer(text).input_ids)
         assert spoken(text) == words
     assert processor.feature_extractor.do_normalize is False
-    assert make_config(labels).vocab_size == len(vocabulary(labels))
+    assert make_config().vocab_size == len(vocabulary())
 
 
 def test_what_was_said_comes_back_from_its_labels():
     said = ("THREE", "EIGHT", "EIGHT")
-    for labels, text in {"letters": "THREE EIGHT EIGHT", "digits": "388"}.items():
-        frames = [index for label in encode(said, labels) for index in (label, label, 0)]
-        assert make_processor(labels).tokenizer.decode(frames) == text
-        assert spoken(text) == said
+    frames = [index for label in encode(said) for index in (label, label, 0)]
+    text = make_processor().tokenizer.decode(frames)
+    assert text == "388"
+    assert spoken(text) == said
+
+
+def test_words_are_said_by_whom_there_is(tones, surroundings):
+    def speakers(*clips: list[Clip]) -> set[str]:
+        recordings, espeak, lent = clips
+        supply = TrainingStrings(recordings, espeak, surroundings, 40, lent, curriculum=False)
+        names = {name for step in range(12) for string in supply.draw(step) for name in string.sources}
+        return {name.split("_")[1] for name in names}
+
+    ann, bob = ([clip for clip in tones if clip.speaker == name] for name in ("ann", "bob"))
+    eve = [replace(clip, speaker="eve", name=clip.name.replace("ann", "eve")) for clip in ann]
+    assert speakers(ann, bob, eve) == {"ann", "bob", "eve"}
+    assert speakers([], bob, eve) == {"bob", "eve"}
+    assert speakers(ann, [], []) == {"ann"}
 
 
 def test_a_batch_holds_the_strings_and_masks_the_rest():
@@ -91,14 +106,14 @@ def test_batches_are_of_few_shapes_and_bounded_size(training):
 
 
 def test_no_held_out_clip_is_ever_drawn(shared_data):
-    splits = read_recordings(shared_data)
+    splits = read_recordings(shared_data, "lucas")
     surroundings = Surroundings.make(splits["train"], np.random.default_rng(0))
     supply = TrainingStrings(splits["train"], splits["train"][:20], surroundings, total_steps=40)
     drawn = {name for step in range(0, 40, 2) for string in supply.draw(step) for name in string.sources}
     assert len(drawn) > 300
     for name in drawn:
         _, speaker, index = name.removesuffix(".wav").split("_")
-        assert speaker != LEFT_OUT_SPEAKER
+        assert speaker != "lucas"
         assert int(index) not in TEST_INDICES
         assert int(index) not in VALIDATION_INDICES
 

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from recipes.spoken_digits import fold
+from recipes.spoken_digits.architecture import LITTLE, MUCH
 from recipes.spoken_digits.material import Material
 from tfwav2vec2.transcription.transcript import Transcript
+
+NONE = "none of the people"
 
 
 @pytest.fixture
@@ -21,8 +24,16 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ran.append("pretraining")
         (folder / "backbone").mkdir(parents=True)
 
-    def train(material: Material, folder: Path, start: Path | None, learning_rate: float) -> Path:
-        ran.append((material.labels, material.left_out, material.without, start and start.parent.name))
+    def train(
+        material: Material,
+        folder: Path,
+        start: Path | None,
+        learning_rate: float,
+        hidden: tuple[float, int] = LITTLE,
+    ) -> Path:
+        whom = material.left_out if material.people else NONE
+        begun = start and (start if start.name == "backbone" else start.parent).name
+        ran.append((material.labels, whom, material.without, begun, hidden == MUCH))
         folder.mkdir(parents=True, exist_ok=True)
         return folder / fold.BEST
 
@@ -38,27 +49,33 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path: Path) -> None:
     found = fold.run_fold("lucas", tmp_path, tmp_path)
     assert found["left out"] == "lucas"
-    assert stages == [
+    shared = [
         "pretraining",
-        ("phonemes", None, (), "pretrained"),
-        ("digits", "lucas", (), "phonemes"),
+        ("phonemes", NONE, ("flite",), "backbone", False),
+        ("digits", NONE, (), "phonemes", False),
     ]
+    assert stages == [*shared, ("digits", "lucas", (), "voices", True)]
     assert fold.run_fold("lucas", tmp_path, tmp_path) == found
     fold.run_fold(None, tmp_path, tmp_path)
-    assert stages[3:] == [("digits", None, (), "phonemes")]
+    assert stages[4:] == [("digits", None, (), "voices", True)]
 
 
-def test_what_is_left_out_is_another_fold(stages: list[Any], tmp_path: Path) -> None:
+def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
     fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",))
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "voices", "open speech"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "hiding"))
     assert stages == [
-        ("phonemes", None, (), None),
-        ("digits", "jackson", (), "phonemes-unpretrained"),
-        ("digits", "jackson", ("voices", "open speech"), None),
+        ("phonemes", NONE, ("flite",), None, False),
+        ("digits", NONE, (), "phonemes-unpretrained", False),
+        ("digits", "jackson", (), "voices-pretraining", True),
+        ("digits", NONE, ("flite", "open speech"), None, False),
+        ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes", True),
+        ("digits", "jackson", ("espeak", "flite"), None, False),
     ]
     assert {path.name for path in tmp_path.iterdir() if (path / fold.RESULTS).exists()} == {
         "jackson-pretraining",
-        "jackson-openspeech-phonemes-voices",
+        "jackson-flite-openspeech-phonemes",
+        "jackson-espeak-flite-hiding-phonemes",
     }
 
 
@@ -72,10 +89,14 @@ def test_a_fold_is_measured_on_its_stranger(monkeypatch: pytest.MonkeyPatch, sha
             for _ in sources:
                 yield Transcript("<array>", "1", 1.0)
 
+    monkeypatch.setattr(
+        fold, "stream_strings", lambda _, strings: ((each.words, ("ONE",)) for each in strings)
+    )
     monkeypatch.setattr(fold.Transcriber, "from_pretrained", lambda *_, **__: Deaf())
     found = fold.measure_fold(Path("anywhere"), shared_data, "george")
     assert found["unheard"]["words"] == 40 * 36
     assert found["unheard"]["sentences"] == 40 * 8
     assert found["unheard"]["confusions"]["TWO>"] > 0
+    assert found["unheard"]["streamed wer"] == found["unheard"]["wer"]
     assert set(found["false alarms"]) == {"open speech", "noise", "music"}
     assert all(alarm["heard"] == alarm["clips"] == 100 for alarm in found["false alarms"].values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.spoken_digits.batches import TrainingStrings, collate
-from recipes.spoken_digits.corpus import WORDS
 from recipes.spoken_digits.open_speech import Reading, read_open_speech, stretch
 from recipes.spoken_digits.silence import FalseAlarms, clips_without_digits, false_alarms
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -41,19 +40,21 @@ def test_readers_who_are_measured_teach_nothing(shared_data) -> None:
     assert letters <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
 
 
-def test_open_speech_is_trained_on_as_nothing_and_read_where_letters_are_learnt(tones, surroundings) -> None:
+def test_open_speech_is_trained_on_as_nothing_and_read_where_phonemes_are_learnt(
+    tones, surroundings, needs
+) -> None:
     readings = [reading("a", "HE SAID IT'S NOTHING"), reading("b", "THEY WENT")]
-    kinds = {"revoiced": tones, "readings": readings}
+    kinds = {"flite": tones, "readings": readings}
     supply = TrainingStrings(tones, tones[:30], surroundings, 40, **kinds, curriculum=False)
     silent = [string for step in range(20) for string in supply.draw(step) if not string.words]
     said = [string for step in range(20) for string in supply.draw(step) if string.words]
     assert 0.05 < len(silent) / (len(silent) + len(said)) < 0.25
-    letters = TrainingStrings([], tones[:30], surroundings, 40, **kinds, curriculum=False, labels="alphabet")
-    found = letters.draw_readings(1)
+    sounds = TrainingStrings([], tones[:30], surroundings, 40, **kinds, curriculum=False, labels="phonemes")
+    found = sounds.draw_readings(1)
     assert {string.words for string in found} <= {each.words for each in readings}
-    batch = collate(found, "alphabet")
-    assert batch["labels"].max() >= 5
-    digits, read = (next(letters.batches(step))["labels"] for step in (0, 1))
+    needs("espeak-ng")
+    assert collate(found, "phonemes")["labels"].max() >= 5
+    digits, read = (next(sounds.batches(step))["labels"] for step in (0, 1))
     assert digits.shape != read.shape or (digits != read).any()
 
 
@@ -76,10 +77,3 @@ def test_the_clips_without_digits_are_of_three_kinds(shared_data) -> None:
         for clip in clips:
             assert clip.dtype == np.float32
             assert 0.01 < np.sqrt(np.mean(clip**2)) < 0.1
-
-
-def test_letters_are_spelt_for_the_tokenizer() -> None:
-    from recipes.spoken_digits.architecture import encode, make_processor
-
-    words = (*WORDS, "IT'S")
-    assert encode(words, "alphabet") == list(make_processor("alphabet").tokenizer(" ".join(words)).input_ids)

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from recipes.spoken_digits import espeak
+from recipes.spoken_digits import synthesizers
 from recipes.spoken_digits.architecture import encode, make_processor, spelt
 from recipes.spoken_digits.corpus import WORDS
 from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
@@ -34,6 +34,6 @@ def test_the_tokenizer_spells_the_same() -> None:
 
 
 def test_without_espeak_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(espeak.shutil, "which", lambda _: None)
+    monkeypatch.setattr(synthesizers.shutil, "which", lambda _: None)
     with pytest.raises(FileNotFoundError, match="apt-get install espeak-ng"):
         pronunciation("A-WORD-THAT-NOTHING-ELSE-ASKS-FOR")
