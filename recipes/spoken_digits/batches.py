@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 # Lengths round up to a multiple of this, so that a training step sees few shapes.
 LENGTH_STEP = SAMPLE_RATE // 2
-# A batch holds about this much sound, whatever the length of its strings, so that every step takes about as long.
-BATCH_SECONDS = 48
+# A batch holds about this much sound, whatever the length of its strings, so that every step takes about as long. In the same time
+# half of it and twice the steps taught digits better: 16 % errors of validation strings after 300 s, 30 % after 400 s.
+BATCH_SECONDS = 24
 MOST_ROWS = 32
 BATCHES_AHEAD = 4
 
@@ -73,6 +74,7 @@ class TrainingStrings:
     curriculum: bool = True
     strongest: float = 1.0
     labels: Labels = "digits"
+    batch_seconds: int = BATCH_SECONDS
 
     def __post_init__(self) -> None:
         kinds = (
@@ -95,7 +97,7 @@ class TrainingStrings:
             words = int(np.clip(centre + rng.integers(-1, 2), 1, longest_string(progress)))
             string = self._string(words, surrounded, rng)
             longest = max(longest, len(string.samples))
-            if longest * (len(strings) + 1) > BATCH_SECONDS * SAMPLE_RATE:
+            if longest * (len(strings) + 1) > self.batch_seconds * SAMPLE_RATE:
                 break
             strings.append(string)
         return strings
@@ -110,7 +112,7 @@ class TrainingStrings:
             reading = self.readings[int(rng.integers(len(self.readings)))]
             samples = change_speed(reading.samples, rng.uniform(0.85, 1.15))
             longest = max(longest, len(samples))
-            if strings and longest * (len(strings) + 1) > BATCH_SECONDS * SAMPLE_RATE:
+            if strings and longest * (len(strings) + 1) > self.batch_seconds * SAMPLE_RATE:
                 return strings
             samples = self.surroundings.apply(samples, rms(samples), rng, surrounded)
             strings.append(DigitString(samples, reading.words, (reading.name,)))

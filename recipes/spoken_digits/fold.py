@@ -32,8 +32,9 @@ from tfwav2vec2.weights.files import read_json, write_json
 NOBODY = "nobody"
 STAGES = ("pretraining", "phonemes", "hiding")
 PHONEME_STEPS, PHONEME_RATE = 3000, 1.5e-3
-SHARED_STEPS, SHARED_RATE = 2000, 1.2e-3
-DIGIT_STEPS, DIGIT_RATE = 1000, 1e-3
+PHONEME_BATCH_SECONDS = 48  # a reading is of a dozen
+VOICES_STEPS, VOICES_RATE = 4000, 1.2e-3
+DIGIT_STEPS, DIGIT_RATE = 2000, 1e-3
 VOICES: set[Part] = {"espeak", "flite"}
 STRENGTH = 0.7  # of the surroundings of digits
 RESULTS, DONE = "results.json", "done"
@@ -63,8 +64,8 @@ def run_fold(
     voiced = not set(parts) >= VOICES
     if voiced:
         shared = folder / fold_name("voices", tuple(each for each in without if each != "hiding"))
-        material = Material(data, folder, SHARED_STEPS, seed, "digits", None, parts, STRENGTH, people=False)
-        start = _once(material, shared, start, SHARED_RATE)
+        material = Material(data, folder, VOICES_STEPS, seed, "digits", None, parts, STRENGTH, people=False)
+        start = _once(material, shared, start, VOICES_RATE)
     # A model that writes digits already needs no single ones first.
     material = Material(
         data, folder, DIGIT_STEPS, seed, "digits", left_out, parts, STRENGTH, curriculum=not voiced
@@ -89,7 +90,10 @@ def _phonemes(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
             pretrain(data, folder / "pretrained", EPOCHS, seed)
     own = folder / ("phonemes" if pretrained else "phonemes-unpretrained")
     # Flite's voices say digits and no more; readings have words enough.
-    material = Material(data, folder, PHONEME_STEPS, seed, "phonemes", without=("flite",), people=False)
+    material = Material(
+        data, folder, PHONEME_STEPS, seed, "phonemes", without=("flite",), people=False,
+        batch_seconds=PHONEME_BATCH_SECONDS,
+    )  # fmt: skip
     return _once(material, own, start, PHONEME_RATE)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from recipes.spoken_digits import espeak, flite
 from recipes.spoken_digits.architecture import Labels
 from recipes.spoken_digits.augmentation import Surroundings
-from recipes.spoken_digits.batches import TrainingStrings
+from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
 from recipes.spoken_digits.corpus import by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
 from recipes.spoken_digits.phonemes import pronunciation
@@ -44,6 +44,7 @@ class Material:
     strongest: float = 1.0
     people: bool = True
     curriculum: bool = True
+    batch_seconds: int = BATCH_SECONDS
 
     def strings(self) -> TrainingStrings:
         """The strings to train on."""
@@ -67,6 +68,7 @@ class Material:
             self.curriculum,
             strongest=0.0 if "surroundings" in self.without else self.strongest,
             labels=self.labels,
+            batch_seconds=self.batch_seconds,
         )
 
     def validation(self) -> dict[str, list[DigitString]]:

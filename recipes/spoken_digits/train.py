@@ -26,7 +26,7 @@ from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_atomically, write_json
 
-STEPS_OF_AN_EPOCH = 100
+STEPS_OF_AN_EPOCH = 200
 WARM_UP = 0.06  # of the steps
 # The mean of the weights over about the last two hundred steps is what is validated and kept.
 EMA_MOMENTUM = 0.995
@@ -182,7 +182,7 @@ def train(
     show_default=True,
     help="Where synthetic voices are kept.",
 )
-@click.option("--steps", default=2400, show_default=True, help="Batches to train on, a multiple of 100.")
+@click.option("--steps", default=2400, show_default=True, help="Batches to train on, a multiple of 200.")
 @click.option("--learning-rate", default=1.5e-3, show_default=True, help="At its peak.")
 @click.option(
     "--start",
