@@ -15,7 +15,7 @@ from recipes.spoken_digits.corpus import Clip
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 
 NOISE_SECONDS = 10
-NOISES_OF_A_KIND = 16
+NOISES_OF_A_KIND, PIECES_OF_MUSIC = 16, 64
 ROOMS = 64
 BABBLE_VOICES = 8
 
@@ -128,9 +128,9 @@ def telephone(samples: np.ndarray, companded: bool) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The noises (each 10 s at unit level) and the rooms that strings of digits are put into."""
+    """The noises (of each kind several, each 10 s at unit level) and the rooms that strings of digits are put into."""
 
-    noises: list[np.ndarray]
+    noises: list[list[np.ndarray]]
     rooms: list[np.ndarray]
 
     @classmethod
@@ -138,10 +138,10 @@ class Surroundings:
         """Make them; ``clips`` are the voices of the babble, so they must be clips for training."""
         length = NOISE_SECONDS * SAMPLE_RATE
         noises = [
-            coloured_noise(length, slope, rng) for slope in (0.0, 1.0, 2.0) for _ in range(NOISES_OF_A_KIND)
+            [coloured_noise(length, slope, rng) for _ in range(NOISES_OF_A_KIND)] for slope in (0.0, 1.0, 2.0)
         ]
-        noises += [babble(clips, length, rng) for _ in range(NOISES_OF_A_KIND)]
-        noises += [music(length, rng) for _ in range(NOISES_OF_A_KIND)]
+        noises.append([babble(clips, length, rng) for _ in range(NOISES_OF_A_KIND)])
+        noises.append([music(length, rng) for _ in range(PIECES_OF_MUSIC)])
         return cls(noises, [room(rng) for _ in range(ROOMS)])
 
     def filter(self, samples: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
@@ -162,7 +162,8 @@ class Surroundings:
 
     def noise(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """A stretch of one noise (length,) at unit level, from a random place, repeated if need be."""
-        noise = self.noises[int(rng.integers(len(self.noises)))]
+        kind = self.noises[int(rng.integers(len(self.noises)))]
+        noise = kind[int(rng.integers(len(kind)))]
         place = int(rng.integers(len(noise)))
         return np.take(noise, np.arange(place, place + length), mode="wrap")
 

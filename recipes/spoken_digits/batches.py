@@ -30,8 +30,8 @@ BATCHES_AHEAD = 4
 # How often the words of a string are said by which voices; of those that are there.
 ESPEAK, FLITE, MIXED_SPEAKERS, ONE_SPEAKER = 0.22, 0.18, 0.1, 0.5
 # Shares of the strings without a digit, from where all else is learnt.
-NO_SPEECH, OPEN_SPEECH = 0.04, 0.12
-OPEN_SPEECH_SECONDS = (0.5, 4.0)
+NO_SPEECH, OPEN_SPEECH = 0.06, 0.12
+SILENT_SECONDS = (0.5, 4.0)
 
 # Of a training on phonemes two batches of three are readings, once strings of digits are written. Readings from the twentieth part
 # on kept the model at blank for 800 steps.
@@ -144,10 +144,11 @@ class TrainingStrings:
         """A string of so many words, or now and then one without."""
         kind = rng.random()
         if kind < OPEN_SPEECH and self.readings and surrounded:
-            samples = stretch(self.readings, rng.uniform(*OPEN_SPEECH_SECONDS), rng)
+            samples = stretch(self.readings, rng.uniform(*SILENT_SECONDS), rng)
             return DigitString(self.surroundings.apply(samples, rms(samples), rng, surrounded), (), ())
         if OPEN_SPEECH <= kind < OPEN_SPEECH + NO_SPEECH:
-            words = 0
+            samples = self.surroundings.noise(round(rng.uniform(*SILENT_SECONDS) * SAMPLE_RATE), rng)
+            return DigitString(self.surroundings.apply(samples, 1.0, rng, surrounded), (), ())
         return augmented_string(self._clips(rng), words, self.surroundings, rng, surrounded)
 
     def _clips(self, rng: np.random.Generator) -> list[Clip]:
