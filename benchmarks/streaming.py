@@ -83,9 +83,15 @@ def read_sets(data: Path, strings: int, rate: int) -> dict[str, list[Recording]]
         from recipes.spoken_digits.evaluate import SEED
         from recipes.spoken_digits.strings import plain_strings
 
-        pools = by_speaker(read_recordings(data)["heard"]).values()
-        drawn = plain_strings(pools, max(strings // len(pools), 1), SEED)
-        return {"digits": [Recording(string.samples, string.text) for string in drawn]}
+        splits = read_recordings(data)
+        pools = {"heard": list(by_speaker(splits["heard"]).values()), "unheard": [splits["unheard"]]}
+        return {
+            name: [
+                Recording(string.samples, string.text)
+                for string in plain_strings(clips, max(strings // len(clips), 1), SEED)
+            ]
+            for name, clips in pools.items()
+        }
     return {
         data.resolve().parent.name if data.is_file() else data.name: [
             Recording(load_audio(example.audio, sampling_rate=rate), example.target)
