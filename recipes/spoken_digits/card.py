@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from recipes.spoken_digits.corpus import SPEAKERS, WORDS
-from recipes.spoken_digits.fold import RESULTS, fold_name
+from recipes.spoken_digits.fold import RESULTS, ROUNDS, fold_name
 from recipes.spoken_digits.material import PARTS
 from tfwav2vec2.embedded import embedded_model
 from tfwav2vec2.training.pictures import draw_confusion
@@ -37,9 +37,9 @@ PICTURE = "confusions.png"
 NOTHING = "nothing"
 
 
-def read_results(folder: Path, without: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """The results of the folds that were made without those parts, by the speaker who was left out."""
-    paths = {speaker: folder / fold_name(speaker, without) / RESULTS for speaker in SPEAKERS}
+def read_results(folder: Path, without: tuple[str, ...] = (), number: int = 1) -> dict[str, dict[str, Any]]:
+    """The results of a round of the folds that were made without those parts, by the speaker who was left out."""
+    paths = {speaker: folder / fold_name(speaker, without, number) / RESULTS for speaker in SPEAKERS}
     return {speaker: read_json(path) for speaker, path in paths.items() if path.exists()}
 
 
@@ -129,7 +129,7 @@ def filled(card: str, tables: Mapping[str, str]) -> str:
 def main(folder: Path, model: Path | None) -> None:
     """Write the folds' figures into the model's card, and the picture of confusions beside it."""
     model = model or embedded_model()
-    folds = read_results(folder)
+    folds = read_results(folder, number=ROUNDS)
     if not folds:
         raise click.UsageError(
             f"{folder} holds no results of folds; make them with python -m recipes.spoken_digits.fold SPEAKER"

@@ -54,16 +54,17 @@ def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path
         ("phonemes", NONE, ("flite",), "backbone", False),
         ("digits", NONE, (), "phonemes", False),
     ]
-    assert stages == [*shared, ("digits", "lucas", (), "voices", True)]
+    own = [("digits", "lucas", (), "voices", True), ("digits", "lucas", (), "lucas", True)]
+    assert stages == [*shared, *own]
     assert fold.run_fold("lucas", tmp_path, tmp_path) == found
-    fold.run_fold(None, tmp_path, tmp_path)
-    assert stages[4:] == [("digits", None, (), "voices", True)]
+    fold.run_fold(None, tmp_path, tmp_path, rounds=1)
+    assert stages[5:] == [("digits", None, (), "voices", True)]
 
 
 def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
-    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",))
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"))
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "hiding"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",), 1)
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"), 1)
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "hiding"), 1)
     assert stages == [
         ("phonemes", NONE, ("flite",), None, False),
         ("digits", NONE, (), "phonemes-unpretrained", False),
