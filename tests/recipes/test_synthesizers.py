@@ -25,6 +25,13 @@ def test_utterances_are_reproducible_and_never_the_plain_voice():
     assert plain not in {(utterance.rate, utterance.pitch) for utterance in utterances}
 
 
+def test_every_language_spells_every_word():
+    assert all(len(set(spelling.split())) == len(WORDS) for spelling in espeak.FOREIGN.values())
+    drawn = espeak.draw_utterances(2000, espeak.VARIANTS, np.random.default_rng(1))
+    accents = {each.voice.partition("+")[0] for each in drawn}
+    assert accents == {*espeak.ACCENTS, *espeak.FOREIGN}
+
+
 def test_the_voices_that_choose_the_checkpoint_are_not_trained_on():
     assert not set(espeak.VARIANTS) & set(espeak.VALIDATION_VARIANTS)
 
@@ -70,7 +77,8 @@ def test_a_missing_voice_is_named(tmp_path, voice, named):
 def test_every_voice_is_another(tmp_path):
     voices = [f"en-us+{variant}" for variant in (*espeak.VARIANTS[1:], *espeak.VALIDATION_VARIANTS)]
     clips = render(
-        [EspeakUtterance(("SIX",), voice, 150, 50) for voice in (*espeak.ACCENTS, *voices)], tmp_path
+        [EspeakUtterance(("SIX",), voice, 150, 50) for voice in (*espeak.ACCENTS, *espeak.FOREIGN, *voices)],
+        tmp_path,
     )
     assert len({clip.samples.tobytes() for clip in clips}) > 0.9 * len(clips)
 
