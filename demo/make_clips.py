@@ -7,8 +7,6 @@ rate and pitch, which the recipe of the embedded model leaves out of its trainin
 from __future__ import annotations
 
 import csv
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +14,8 @@ from pathlib import Path
 import soundfile
 
 from recipes.spoken_digits.corpus import written
+from recipes.spoken_digits.espeak import PROGRAM
+from recipes.spoken_digits.synthesizers import run
 from tfwav2vec2.audio.loading import SAMPLE_RATE, load_audio
 
 CLIPS = Path(__file__).parent / "clips"
@@ -36,15 +36,14 @@ SENTENCES = (
 
 def main() -> None:
     """Speak every sentence into a file of 16 kHz and 16 bits, and list them in ``manifest.tsv``."""
-    program = shutil.which("espeak-ng")
-    if program is None:
-        sys.exit("espeak-ng is not installed: install it (Debian: apt-get install espeak-ng)")
     CLIPS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, voice, text in SENTENCES:
             spoken = Path(folder) / "spoken.wav"
-            # The program was found on the path and the arguments are this module's own.
-            subprocess.run([program, "-v", voice, "-g", WORD_GAP, "-w", spoken, text.lower()], check=True)  # noqa: S603
+            try:
+                run(PROGRAM, "-v", voice, "-g", WORD_GAP, "-w", str(spoken), text.lower())
+            except OSError as error:
+                sys.exit(f"Error: {error}")
             soundfile.write(CLIPS / name, load_audio(spoken), SAMPLE_RATE, subtype="PCM_16")
     with (CLIPS / "manifest.tsv").open("w", newline="") as manifest:
         writer = csv.writer(manifest, delimiter="\t", lineterminator="\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.spoken_digits.corpus import WORDS
-from recipes.spoken_digits.synthesizers import run
+from recipes.spoken_digits.synthesizers import phrase_length, run
 
 PROGRAM = "espeak-ng"
 
@@ -114,8 +114,6 @@ VARIANTS = (
 # Voices that only choose the checkpoint, so that it is chosen for strangers too.
 VALIDATION_VARIANTS = ("Gene2", "Tweaky", "edward2", "f5", "iven3", "klatt3", "m4", "m7", "steph2")
 
-LONGEST_PHRASE = 8
-
 # eSpeak NG's own defaults: never drawn, so that its plain output stays unheard.
 DEFAULT_RATE, DEFAULT_PITCH = 175, 50
 
@@ -166,7 +164,7 @@ def draw_utterances(count: int, variants: tuple[str, ...], rng: np.random.Genera
     """Draw what to say: half are single words, half phrases of 2 to 8 words."""
     utterances = []
     for number in range(count):
-        words = 1 if number % 2 == 0 else int(rng.integers(2, LONGEST_PHRASE + 1))
+        words = phrase_length(number, rng)
         variant = str(rng.choice(variants))
         rate, pitch = int(rng.integers(110, 230)), int(rng.integers(15, 90))
         if (rate, pitch) == (DEFAULT_RATE, DEFAULT_PITCH):

@@ -6,17 +6,17 @@ Its pitch and its pace vary with each utterance, more than a person's do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from recipes.spoken_digits.corpus import WORDS
-from recipes.spoken_digits.synthesizers import run
+from recipes.spoken_digits.synthesizers import phrase_length, run
 
 PROGRAM = "flite"
 # The pitch of each in Hz.
 VOICES = {"kal16": 96, "awb": 128, "rms": 98, "slt": 186}
-LONGEST_PHRASE = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FliteUtterance:
             FileNotFoundError: where Flite is not installed.
             OSError: where it lacks the voice, or cannot speak.
         """
-        if self.voice not in run(PROGRAM, "-lv").split():  # it would speak with another one and say nothing
+        if self.voice not in _installed():  # it would speak with another one and say nothing
             raise OSError(
                 f"this {PROGRAM} lacks the voice {self.voice}; install version 2.2 with its usual voices"
             )
@@ -49,11 +49,17 @@ class FliteUtterance:
         run(PROGRAM, "-voice", self.voice, *options, "-t", " ".join(self.words).lower(), "-o", str(path))
 
 
+@cache
+def _installed() -> frozenset[str]:
+    """The names of its voices."""
+    return frozenset(run(PROGRAM, "-lv").split())
+
+
 def draw_utterances(count: int, rng: np.random.Generator) -> list[FliteUtterance]:
     """Draw what to say, as often with each voice: half are single words, half phrases of 2 to 8 words."""
     utterances = []
     for number in range(count):
-        words = 1 if number % 2 == 0 else int(rng.integers(2, LONGEST_PHRASE + 1))
+        words = phrase_length(number, rng)
         voice, own = list(VOICES.items())[number // 2 % len(VOICES)]
         utterances.append(
             FliteUtterance(

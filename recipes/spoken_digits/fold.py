@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -82,7 +82,7 @@ def _digits(
     left_out: str | None, data: Path, folder: Path, without: tuple[str, ...], number: int, seed: int
 ) -> Path:
     """The model of the people's digits after a round."""
-    parts: tuple[Part, ...] = tuple(part for part in get_args(Part) if part in without)
+    parts: tuple[Part, ...] = tuple(part for part in PARTS if part in without)
     voiced = not set(parts) >= VOICES
     if number > 1:
         start: Path | None = folder / fold_name(left_out, without, number - 1) / BEST

@@ -19,6 +19,8 @@ from tfwav2vec2.weights.files import write_atomically
 # Below this fraction of the peak the ends of a rendering count as silence (-40 dB).
 SILENCE = 0.01
 
+LONGEST_PHRASE = 8
+
 
 class Utterance(Protocol):
     """What to say and how."""
@@ -54,10 +56,9 @@ def run(program: str, *arguments: str) -> str:
     path = shutil.which(program)
     if path is None:
         raise FileNotFoundError(
-            f"{program} is not installed; this recipe learns from its voices: "
-            f"install it (Debian: apt-get install {program}) and run the recipe again"
+            f"{program} is not installed: install it (Debian: apt-get install {program}) and run this again"
         )
-    # The program was found on the path and the arguments are this recipe's own: nothing comes from outside.
+    # The program was found on the path and the arguments are this project's own: nothing comes from outside.
     result = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
     if result.returncode:
         raise OSError(f"{program} {' '.join(arguments)} failed: {result.stderr.strip()}")
@@ -81,6 +82,11 @@ def render(utterances: Sequence[Utterance], cache: Path) -> list[Clip]:
 
     with ThreadPoolExecutor(2) as pool:
         return list(tqdm(pool.map(clip, utterances), "synthetic voices", len(utterances), disable=None))
+
+
+def phrase_length(number: int, rng: np.random.Generator) -> int:
+    """How many words the utterance of this number says: every other one is a single word, the others are phrases."""
+    return 1 if number % 2 == 0 else int(rng.integers(2, LONGEST_PHRASE + 1))
 
 
 def trim(samples: np.ndarray) -> np.ndarray:

@@ -40,3 +40,9 @@ def needs() -> Callable[[str], None]:
             pytest.skip(f"needs {program} (apt-get install {program})")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def espeak_ng(needs: Callable[[str], None]) -> None:
+    """Skips where eSpeak NG is not installed."""
+    needs("espeak-ng")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from recipes.spoken_digits import synthesizers
@@ -11,12 +9,8 @@ from recipes.spoken_digits.architecture import encode, make_processor, spelt
 from recipes.spoken_digits.corpus import WORDS
 from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 
-needs_espeak = pytest.mark.skipif(
-    shutil.which("espeak-ng") is None, reason="needs eSpeak NG (apt-get install espeak-ng)"
-)
 
-
-@needs_espeak
+@pytest.mark.usefixtures("espeak_ng")
 def test_words_are_spelt_as_they_are_said() -> None:
     found = {word: pronunciation(word) for word in ("ONE", "WON", "EIGHT", "JUDGES", "THE", "BUTTER")}
     assert found == {
@@ -25,7 +19,7 @@ def test_words_are_spelt_as_they_are_said() -> None:
     assert len({pronunciation(word) for word in WORDS}) == len(WORDS)
 
 
-@needs_espeak
+@pytest.mark.usefixtures("espeak_ng")
 def test_the_tokenizer_spells_the_same() -> None:
     processor = make_processor("phonemes")
     text = spelt(WORDS, "phonemes")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -11,16 +9,14 @@ from recipes.spoken_digits.espeak import EspeakUtterance
 from recipes.spoken_digits.flite import FliteUtterance
 from recipes.spoken_digits.synthesizers import render, trim
 
-NEEDS_ESPEAK = pytest.mark.skipif(
-    shutil.which("espeak-ng") is None, reason="needs eSpeak NG (apt-get install espeak-ng)"
-)
-
 
 def test_utterances_are_reproducible_and_never_the_plain_voice():
     utterances = espeak.draw_utterances(2000, espeak.VARIANTS, np.random.default_rng(1))
     assert utterances == espeak.draw_utterances(2000, espeak.VARIANTS, np.random.default_rng(1))
     assert {word for utterance in utterances for word in utterance.words} == set(WORDS)
-    assert {len(utterance.words) for utterance in utterances} == set(range(1, espeak.LONGEST_PHRASE + 1))
+    assert {len(utterance.words) for utterance in utterances} == set(
+        range(1, synthesizers.LONGEST_PHRASE + 1)
+    )
     plain = espeak.DEFAULT_RATE, espeak.DEFAULT_PITCH
     assert plain not in {(utterance.rate, utterance.pitch) for utterance in utterances}
 
@@ -48,7 +44,7 @@ def test_a_missing_synthesizer_is_named(tmp_path, monkeypatch):
         render([FliteUtterance(("ONE",), "slt", 186, 100)], tmp_path)
 
 
-@NEEDS_ESPEAK
+@pytest.mark.usefixtures("espeak_ng")
 def test_rendering_speaks_once_and_then_reads(tmp_path):
     utterances = [
         EspeakUtterance(("SEVEN",), "en-us+Andy", 150, 40),
@@ -64,7 +60,7 @@ def test_rendering_speaks_once_and_then_reads(tmp_path):
     np.testing.assert_array_equal(first[0].samples, again[0].samples)
 
 
-@NEEDS_ESPEAK
+@pytest.mark.usefixtures("espeak_ng")
 @pytest.mark.parametrize(
     ("voice", "named"), [("no-such", "no-such"), ("en-us+no-such", "no-such"), ("en-us+female2", "female2")]
 )
@@ -73,7 +69,7 @@ def test_a_missing_voice_is_named(tmp_path, voice, named):
         render([EspeakUtterance(("ONE",), voice, 150, 50)], tmp_path)
 
 
-@NEEDS_ESPEAK
+@pytest.mark.usefixtures("espeak_ng")
 def test_every_voice_is_another(tmp_path):
     voices = [f"en-us+{variant}" for variant in (*espeak.VARIANTS[1:], *espeak.VALIDATION_VARIANTS)]
     clips = render(
