@@ -20,7 +20,7 @@ ROOMS = 64
 BABBLE_VOICES = 8
 
 # Probability of each effect for a string.
-REVERBERATION, COLOUR, NOISE, TELEPHONE = 0.35, 0.5, 0.85, 0.4
+REVERBERATION, COLOUR, NOISE, TELEPHONE = 0.35, 0.5, 0.85, 0.9
 WORST_SNR_DB = 5.0
 CLEAN_SNR_DB = 40.0
 # Root mean square of the speech relative to full scale. Wide, because the model does not normalise the waveform.

@@ -28,7 +28,7 @@ MOST_ROWS = 32
 BATCHES_AHEAD = 4
 
 # How often the words of a string are said by which voices; of those that are there.
-ESPEAK, FLITE, MIXED_SPEAKERS, ONE_SPEAKER = 0.22, 0.18, 0.1, 0.5
+ESPEAK, FLITE, KOKORO, MIXED_SPEAKERS, ONE_SPEAKER = 0.15, 0.1, 0.35, 0.08, 0.32
 # Shares of the strings without a digit, from where all else is learnt.
 NO_SPEECH, OPEN_SPEECH = 0.06, 0.12
 SILENT_SECONDS = (0.5, 4.0)
@@ -60,7 +60,7 @@ def strength(progress: float) -> float:
 class TrainingStrings:
     """An endless, seeded supply of batches; batch ``step`` is the same whenever it is asked for.
 
-    ``espeak`` and ``flite`` are synthetic voices, and ``readings`` is open speech, in which no digit is to be heard. Without a
+    ``espeak``, ``flite`` and ``kokoro`` are synthetic voices, and ``readings`` is open speech, in which no digit is to be heard. Without a
     ``curriculum`` every batch is as at the end of it. ``strongest`` (0 to 1) is how strong the surroundings become.
     """
 
@@ -69,6 +69,7 @@ class TrainingStrings:
     surroundings: Surroundings
     total_steps: int
     flite: list[Clip] = field(default_factory=list)
+    kokoro: list[Clip] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     seed: int = 0
     curriculum: bool = True
@@ -80,6 +81,7 @@ class TrainingStrings:
         kinds = (
             (ESPEAK, [self.espeak] if self.espeak else []),
             (FLITE, list(by_speaker(self.flite).values())),
+            (KOKORO, list(by_speaker(self.kokoro).values())),
             (MIXED_SPEAKERS, [self.recordings] if self.recordings else []),
             (ONE_SPEAKER, list(by_speaker(self.recordings).values())),
         )
@@ -152,7 +154,7 @@ class TrainingStrings:
         return augmented_string(self._clips(rng), words, self.surroundings, rng, surrounded)
 
     def _clips(self, rng: np.random.Generator) -> list[Clip]:
-        """Whose clips a string is made of: many voices of eSpeak NG, one of Flite's, all speakers, or one of them."""
+        """Whose clips a string is made of: many voices of eSpeak NG, one of Flite's or Kokoro's, all speakers, or one of them."""
         shares, kinds = zip(*((share, pools) for share, pools in self._kinds if pools), strict=True)
         pools = kinds[rng.choice(len(kinds), p=np.divide(shares, sum(shares)))]
         return pools[int(rng.integers(len(pools)))]

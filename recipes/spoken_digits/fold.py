@@ -36,7 +36,7 @@ PHONEME_BATCH_SECONDS = 48  # a reading is of a dozen
 VOICES_STEPS, VOICES_RATE = 4000, 1.2e-3
 DIGIT_STEPS, DIGIT_RATE = 2000, 1e-3
 ROUNDS = 1  # a second one read the people better (4.5 to 2.9 %) and a stranger worse (5.3 to 7.9 %)
-VOICES: set[Part] = {"espeak", "flite"}
+VOICES: set[Part] = {"espeak", "flite", "kokoro"}
 STRENGTH = 0.7  # of the surroundings of digits
 RESULTS, DONE = "results.json", "done"
 
@@ -111,9 +111,9 @@ def _phonemes(data: Path, folder: Path, pretrained: bool, seed: int) -> Path:
         if not start.exists():
             pretrain(data, folder / "pretrained", EPOCHS, seed)
     own = folder / ("phonemes" if pretrained else "phonemes-unpretrained")
-    # Flite's voices say digits and no more; readings have words enough.
+    # These voices say digits and no more; readings have words enough.
     material = Material(
-        data, folder, PHONEME_STEPS, seed, "phonemes", without=("flite",), people=False,
+        data, folder, PHONEME_STEPS, seed, "phonemes", without=("flite", "kokoro"), people=False,
         batch_seconds=PHONEME_BATCH_SECONDS,
     )  # fmt: skip
     return _once(material, own, start, PHONEME_RATE)

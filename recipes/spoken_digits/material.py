@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recipes.spoken_digits import espeak, flite
+from recipes.spoken_digits import espeak, flite, kokoro
 from recipes.spoken_digits.architecture import Labels
 from recipes.spoken_digits.augmentation import Surroundings
 from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
@@ -18,10 +18,10 @@ from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
 from recipes.spoken_digits.synthesizers import render
 
-Part = Literal["espeak", "flite", "surroundings", "open speech"]
+Part = Literal["espeak", "flite", "kokoro", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS = 3600, 400, 1600
+ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS, KOKORO_PEOPLE = 3600, 400, 1600, 300
 VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the validation sets
 
 
@@ -57,12 +57,18 @@ class Material:
             if "flite" in self.without
             else flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))
         )
+        people = (
+            []
+            if "kokoro" in self.without
+            else kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed))
+        )
         return TrainingStrings(
             recordings,
             render(many, self.cache / "synthetic"),
             Surroundings.make(teaching, rng),
             self.steps,
             render(lent, self.cache / "synthetic"),
+            render(people, self.cache / "synthetic"),
             [] if "open speech" in self.without else teaching,
             self.seed,
             self.curriculum,
@@ -74,10 +80,15 @@ class Material:
     def validation(self) -> dict[str, list[DigitString]]:
         """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
         rng = np.random.default_rng(self.seed + 1)
-        drawn = espeak.draw_utterances(VALIDATION_CLIPS, espeak.VALIDATION_VARIANTS, rng)
         count = VALIDATION_STRINGS_OF_A_LENGTH
-        clips = render(drawn, self.cache / "synthetic")
-        sets = {"synthetic": plain_strings([clips], count, self.seed)}
+        sets = {}
+        if "espeak" not in self.without:
+            drawn = espeak.draw_utterances(VALIDATION_CLIPS, espeak.VALIDATION_VARIANTS, rng)
+            sets["espeak"] = plain_strings([render(drawn, self.cache / "synthetic")], count, self.seed)
+        if "kokoro" not in self.without:
+            said = kokoro.validation_utterances(np.random.default_rng(self.seed))
+            people = by_speaker(render(said, self.cache / "synthetic"))
+            sets["kokoro"] = plain_strings(people.values(), count // len(people), self.seed)
         if self.people:
             heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
             sets["heard"] = plain_strings(heard, count // len(heard), self.seed)

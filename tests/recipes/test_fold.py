@@ -51,7 +51,7 @@ def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path
     assert found["left out"] == "lucas"
     shared = [
         "pretraining",
-        ("phonemes", NONE, ("flite",), "backbone", False),
+        ("phonemes", NONE, ("flite", "kokoro"), "backbone", False),
         ("digits", NONE, (), "phonemes", False),
     ]
     own = [("digits", "lucas", (), "voices", True), ("digits", "lucas", (), "lucas", True)]
@@ -64,19 +64,19 @@ def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path
 def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
     fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",), 1)
     fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"), 1)
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "hiding"), 1)
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "kokoro", "hiding"), 1)
     assert stages == [
-        ("phonemes", NONE, ("flite",), None, False),
+        ("phonemes", NONE, ("flite", "kokoro"), None, False),
         ("digits", NONE, (), "phonemes-unpretrained", False),
         ("digits", "jackson", (), "voices-pretraining", True),
         ("digits", NONE, ("flite", "open speech"), None, False),
         ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes", True),
-        ("digits", "jackson", ("espeak", "flite"), None, False),
+        ("digits", "jackson", ("espeak", "flite", "kokoro"), None, False),
     ]
     assert {path.name for path in tmp_path.iterdir() if (path / fold.RESULTS).exists()} == {
         "jackson-pretraining",
         "jackson-flite-openspeech-phonemes",
-        "jackson-espeak-flite-hiding-phonemes",
+        "jackson-espeak-flite-hiding-kokoro-phonemes",
     }
 
 

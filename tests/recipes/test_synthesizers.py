@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from recipes.spoken_digits import espeak, flite, synthesizers
+from recipes.spoken_digits import espeak, flite, kokoro, synthesizers
 from recipes.spoken_digits.corpus import WORDS
 from recipes.spoken_digits.espeak import EspeakUtterance
 from recipes.spoken_digits.flite import FliteUtterance
+from recipes.spoken_digits.kokoro import KokoroUtterance
 from recipes.spoken_digits.synthesizers import render, trim
 
 
@@ -100,3 +103,36 @@ def test_flite_speaks_with_the_voice_and_at_the_pace_that_are_asked_for(tmp_path
     assert 1.2 * woman < slowly < 1.6 * woman
     with pytest.raises(OSError, match="lacks the voice nobody;"):
         render([FliteUtterance(("ONE",), "nobody", 100, 100)], tmp_path)
+
+
+def test_each_of_kokoros_people_says_every_digit_once():
+    utterances = kokoro.draw_utterances(200, np.random.default_rng(1))
+    assert utterances == kokoro.draw_utterances(200, np.random.default_rng(1))
+    pieces = len(kokoro.PIECES)
+    for start in range(0, len(utterances), pieces):
+        own = utterances[start : start + pieces]
+        assert len({each.voice for each in own}) == 1
+        assert sorted(word for each in own for word in each.words) == sorted(WORDS)
+    drawn = {name for each in utterances for name in each.voice.split("+")[::2]}
+    assert drawn == {*kokoro.AMERICAN, *kokoro.BRITISH, *kokoro.FOREIGN}
+    assert {each.voice for each in kokoro.validation_utterances(np.random.default_rng(1))}.isdisjoint(drawn)
+
+
+def test_kokoro_speaks_with_the_voices_that_are_asked_for(tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    voices = ("af_bella", "am_adam", "af_bella+50+am_adam")
+    try:
+        clips = render([KokoroUtterance(("SEVEN", "TWO"), voice, 100, ".") for voice in voices], tmp_path)
+    except OSError as error:
+        pytest.skip(f"Kokoro's weights are not in the hub's cache: {type(error).__name__}")
+    slow = render([KokoroUtterance(("SEVEN", "TWO"), "af_bella", 75, ".")], tmp_path)[0]
+    assert len({clip.samples.tobytes() for clip in clips}) == len(voices)
+    assert all(0.5 < len(clip.samples) / 16_000 < 1.5 for clip in clips)
+    assert 1.1 < len(slow.samples) / len(clips[0].samples) < 1.6
+
+
+def test_without_onnxruntime_kokoro_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    kokoro._session.cache_clear()
+    with pytest.raises(ImportError, match="pip install onnxruntime"):
+        kokoro._session()
