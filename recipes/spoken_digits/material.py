@@ -21,7 +21,8 @@ from recipes.spoken_digits.synthesizers import render
 Part = Literal["espeak", "flite", "kokoro", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS, KOKORO_PEOPLE = 3600, 400, 1600, 300
+ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS = 3600, 400, 1600
+KOKORO_PEOPLE, KOKORO_FOREIGNERS = 300, 200
 VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the validation sets
 
 
@@ -60,7 +61,10 @@ class Material:
         people = (
             []
             if "kokoro" in self.without
-            else kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed))
+            else [
+                *kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed)),
+                *kokoro.draw_utterances(KOKORO_FOREIGNERS, np.random.default_rng(self.seed), kokoro.ACCENTS),
+            ]
         )
         return TrainingStrings(
             recordings,

@@ -118,6 +118,14 @@ def test_each_of_kokoros_people_says_every_digit_once():
     assert {each.voice for each in kokoro.validation_utterances(np.random.default_rng(1))}.isdisjoint(drawn)
 
 
+def test_every_accent_says_ten_different_words():
+    for accent, sounds in kokoro.PRONUNCIATIONS.items():
+        assert len(set(sounds.split())) == len(WORDS), accent
+    drawn = kokoro.draw_utterances(100, np.random.default_rng(1), kokoro.ACCENTS)
+    assert {each.accent for each in drawn} == set(kokoro.ACCENTS)
+    assert len({each.name for each in drawn}) == len(set(drawn))
+
+
 def test_kokoro_speaks_with_the_voices_that_are_asked_for(tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     voices = ("af_bella", "am_adam", "af_bella+50+am_adam")
@@ -126,6 +134,9 @@ def test_kokoro_speaks_with_the_voices_that_are_asked_for(tmp_path):
     except OSError as error:
         pytest.skip(f"Kokoro's weights are not in the hub's cache: {type(error).__name__}")
     slow = render([KokoroUtterance(("SEVEN", "TWO"), "af_bella", 75, ".")], tmp_path)[0]
+    render(
+        [KokoroUtterance(tuple(WORDS), "af_bella", 100, ".", accent) for accent in kokoro.ACCENTS], tmp_path
+    )
     assert len({clip.samples.tobytes() for clip in clips}) == len(voices)
     assert all(0.5 < len(clip.samples) / 16_000 < 1.5 for clip in clips)
     assert 1.1 < len(slow.samples) / len(clips[0].samples) < 1.6
