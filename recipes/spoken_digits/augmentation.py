@@ -19,15 +19,28 @@ NOISES_OF_A_KIND, PIECES_OF_MUSIC = 16, 64
 ROOMS = 64
 BABBLE_VOICES = 8
 
-# Probability of each effect for a string.
-REVERBERATION, COLOUR, NOISE, TELEPHONE = 0.35, 0.5, 0.85, 0.9
 WORST_SNR_DB = 5.0
 CLEAN_SNR_DB = 40.0
-# Root mean square of the speech relative to full scale. Wide, because the model does not normalise the waveform.
+# Root mean square of the speech relative to full scale: a loud one is clipped, a quiet one loses more to eight bits.
 LEVEL_DB = (-48.0, -10.0)
 CLEAN_LEVEL_DB = (-25.0, -15.0)
 
 TELEPHONE_RATE, MU = 8000, 255
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of all strings, how many each effect changes."""
+
+    reverberation: float
+    colour: float
+    noise: float
+    telephone: float
+
+
+FOR_PHONEMES = Shares(0.35, 0.5, 0.85, 0.4)
+# People who dictate digits sit in rooms, and in the band of a telephone there is little left of S and F.
+FOR_DIGITS = Shares(0.7, 0.7, 0.85, 0.9)
 
 
 def decibels(value: float) -> float:
@@ -128,13 +141,14 @@ def telephone(samples: np.ndarray, companded: bool) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The noises (of each kind several, each 10 s at unit level) and the rooms that strings of digits are put into."""
+    """The noises (of each kind several, each 10 s at unit level) and the rooms that strings of digits are put into, and how often."""
 
     noises: list[list[np.ndarray]]
     rooms: list[np.ndarray]
+    shares: Shares
 
     @classmethod
-    def make(cls, clips: list[Clip], rng: np.random.Generator) -> Surroundings:
+    def make(cls, clips: list[Clip], rng: np.random.Generator, shares: Shares = FOR_DIGITS) -> Surroundings:
         """Make them; ``clips`` are the voices of the babble, so they must be clips for training."""
         length = NOISE_SECONDS * SAMPLE_RATE
         noises = [
@@ -142,13 +156,13 @@ class Surroundings:
         ]
         noises.append([babble(clips, length, rng) for _ in range(NOISES_OF_A_KIND)])
         noises.append([music(length, rng) for _ in range(PIECES_OF_MUSIC)])
-        return cls(noises, [room(rng) for _ in range(ROOMS)])
+        return cls(noises, [room(rng) for _ in range(ROOMS)], shares)
 
     def filter(self, samples: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
         """Reverberate and colour, both or one or neither; the same length comes back."""
-        reverberant = rng.random() < strength * REVERBERATION
+        reverberant = rng.random() < strength * self.shares.reverberation
         response = self.rooms[int(rng.integers(len(self.rooms)))] if reverberant else None
-        coloured = rng.random() < strength * COLOUR
+        coloured = rng.random() < strength * self.shares.colour
         if response is None and not coloured:
             return samples
         # Room for the longest tail, and a power of two, which the transform likes best.
@@ -176,7 +190,7 @@ class Surroundings:
         level, to 1, everything that is drawn here.
         """
         samples = self.filter(samples, rng, strength) / speech_level
-        if rng.random() < strength * NOISE:
+        if rng.random() < strength * self.shares.noise:
             worst = between(CLEAN_SNR_DB, WORST_SNR_DB, strength)
             samples = samples + self.noise(len(samples), rng) * decibels(-rng.uniform(worst, CLEAN_SNR_DB))
         low, high = (
@@ -184,6 +198,6 @@ class Surroundings:
         )
         samples = np.clip(samples * decibels(rng.uniform(low, high)), -1.0, 1.0).astype(np.float32)
         # The people's recordings are of 8 kHz: what teaches that other speech holds no digits must not be told by its band.
-        if rng.random() < strength * TELEPHONE:
+        if rng.random() < strength * self.shares.telephone:
             samples = telephone(samples, companded=rng.random() < 0.5)
         return samples

@@ -14,6 +14,7 @@ from recipes.spoken_digits.augmentation import Surroundings, change_speed, rms
 from recipes.spoken_digits.corpus import Clip, by_speaker
 from recipes.spoken_digits.open_speech import Reading, stretch
 from recipes.spoken_digits.strings import LONGEST, DigitString, augmented_string
+from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ class TrainingStrings:
 def collate(strings: list[DigitString], labels: Labels = "digits") -> dict[str, np.ndarray]:
     """What a training step reads.
 
-    ``input_values`` (batch, samples) float32 padded with zeros to a multiple of half a second, ``attention_mask``
-    of the same shape, ``labels`` (batch, labels) padded with -100.
+    ``input_values`` (batch, samples) float32, each string of unit variance as the processor makes it, padded with zeros to a multiple of half
+    a second, ``attention_mask`` of the same shape, ``labels`` (batch, labels) padded with -100.
     """
     longest = max(len(string.samples) for string in strings)
     shape = len(strings), -(-longest // LENGTH_STEP) * LENGTH_STEP
@@ -174,8 +175,9 @@ def collate(strings: list[DigitString], labels: Labels = "digits") -> dict[str, 
         "attention_mask": np.zeros(shape, np.int32),
         "labels": np.full((len(strings), max(map(len, [*texts, [0]]))), -100, np.int32),
     }
-    for row, (string, text) in enumerate(zip(strings, texts, strict=True)):
-        batch["input_values"][row, : len(string.samples)] = string.samples
+    waveforms = Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm([string.samples for string in strings], None)
+    for row, (string, waveform, text) in enumerate(zip(strings, waveforms, texts, strict=True)):
+        batch["input_values"][row, : len(string.samples)] = waveform
         batch["attention_mask"][row, : len(string.samples)] = 1
         batch["labels"][row, : len(text)] = text
     return batch

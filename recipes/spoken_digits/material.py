@@ -10,7 +10,7 @@ import numpy as np
 
 from recipes.spoken_digits import espeak, flite, kokoro
 from recipes.spoken_digits.architecture import Labels
-from recipes.spoken_digits.augmentation import Surroundings
+from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings
 from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
 from recipes.spoken_digits.corpus import by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
@@ -69,7 +69,7 @@ class Material:
         return TrainingStrings(
             recordings,
             render(many, self.cache / "synthetic"),
-            Surroundings.make(teaching, rng),
+            Surroundings.make(teaching, rng, FOR_PHONEMES if self.labels == "phonemes" else FOR_DIGITS),
             self.steps,
             render(lent, self.cache / "synthetic"),
             render(people, self.cache / "synthetic"),

@@ -13,7 +13,7 @@ import click
 import keras
 
 from recipes.pretraining_in_miniature.pretrain import OBJECTIVE, Pretraining, fit_and_save
-from recipes.spoken_digits.architecture import make_config, make_processor
+from recipes.spoken_digits.architecture import hush, make_config, make_processor
 from tfwav2vec2 import SpeechData, open_for_task
 from tfwav2vec2.data.augmentation import AdditiveNoise, Chain, Sometimes, SpeedPerturbation
 from tfwav2vec2.data.manifest import read_manifest
@@ -44,6 +44,7 @@ def pretrain(data: Path, folder: Path, epochs: int, seed: int = 0) -> dict[str, 
     keras.utils.set_random_seed(seed)
     clips = [each for each in read_manifest(data / "manifest.tsv") if each.id.split("/")[0] in FOLDERS]
     model, extractor = open_for_task("pretrain", start, clips, from_scratch=True, **OBJECTIVE)
+    hush(model)
     how = Pretraining(epochs=epochs, batch_size=BATCH_SIZE, crop_seconds=CROP_SECONDS, seed=seed)
     speech = SpeechData(
         clips, "pretrain", extractor, model.config, batch_size=how.batch_size, crop_seconds=how.crop_seconds,

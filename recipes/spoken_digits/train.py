@@ -16,7 +16,7 @@ import click
 import keras
 import numpy as np
 
-from recipes.spoken_digits.architecture import LITTLE, Labels, make_config, make_processor
+from recipes.spoken_digits.architecture import LITTLE, Labels, hush, make_config, make_processor
 from recipes.spoken_digits.corpus import SPEAKERS
 from recipes.spoken_digits.evaluate import measure, total
 from recipes.spoken_digits.material import PARTS, Material, Part
@@ -112,7 +112,9 @@ def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = L
     """A new model, or the one of ``start`` with a new head if it writes other labels."""
     config = make_config(labels, hidden)
     if start is None:
-        return TFWav2Vec2ForCTC(config)
+        model = TFWav2Vec2ForCTC(config)
+        hush(model)
+        return model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the head is new is what is wanted
         return TFWav2Vec2ForCTC.from_pretrained(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from recipes.spoken_digits import augmentation
 from recipes.spoken_digits.augmentation import (
+    Shares,
     babble,
     change_speed,
     colour,
@@ -68,10 +71,10 @@ def test_colour_is_bounded_and_positive():
 
 
 def test_noise_is_as_far_below_the_speech_as_drawn(tones, surroundings, monkeypatch):
-    settings = {"REVERBERATION": 0.0, "COLOUR": 0.0, "NOISE": 1.0, "WORST_SNR_DB": 20.0, "CLEAN_SNR_DB": 20.0}
+    settings = {"WORST_SNR_DB": 20.0, "CLEAN_SNR_DB": 20.0, "LEVEL_DB": (-30.0, -30.0)}
     for name, value in settings.items():
         monkeypatch.setattr(augmentation, name, value)
-    monkeypatch.setattr(augmentation, "LEVEL_DB", (-30.0, -30.0))
+    surroundings = replace(surroundings, shares=Shares(0.0, 0.0, 1.0, 0.0))
     speech = np.tile(tones[0].samples, 40)
     noisy = surroundings.apply(speech, rms(speech), np.random.default_rng(0))
     clean = speech / rms(speech) * decibels(-30.0)
@@ -79,9 +82,8 @@ def test_noise_is_as_far_below_the_speech_as_drawn(tones, surroundings, monkeypa
     assert 20 * np.log10(rms(clean) / rms(noisy - clean)) == pytest.approx(20.0, abs=2.0)
 
 
-def test_without_effects_only_the_level_changes(tones, surroundings, monkeypatch):
-    for name in ("REVERBERATION", "COLOUR", "NOISE"):
-        monkeypatch.setattr(augmentation, name, 0.0)
+def test_without_effects_only_the_level_changes(tones, surroundings):
+    surroundings = replace(surroundings, shares=Shares(0.0, 0.0, 0.0, 0.0))
     speech = tones[5].samples
     changed = surroundings.apply(speech, rms(speech), np.random.default_rng(0))
     ratio = rms(changed) / rms(speech)

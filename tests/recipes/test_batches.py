@@ -19,7 +19,9 @@ from recipes.spoken_digits.corpus import (
     written,
 )
 from recipes.spoken_digits.strings import DigitString
+from recipes.spoken_digits.train import make_model
 from tfwav2vec2.audio.loading import SAMPLE_RATE
+from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,21 @@ def test_labels_are_the_tokenizers():
         text = written(words)
         assert encode(words) == list(processor.tokenizer(text).input_ids)
         assert spoken(text) == words
-    assert processor.feature_extractor.do_normalize is False
     assert make_config().vocab_size == len(vocabulary())
+
+
+def test_what_is_faint_stays_faint_behind_a_hushed_first_convolution():
+    speech, hiss = (np.random.default_rng(seed).standard_normal((1, 8000), np.float32) for seed in (0, 1))
+    faint = np.concatenate([speech, 10 ** (-30 / 20) * hiss], axis=1)
+
+    def level_of_hiss(model):
+        frames = model.wav2vec2.feature_extractor.conv_layers[0](faint[..., None]).numpy()
+        half = frames.shape[1] // 2
+        return np.std(frames[:, half + 10 :]) / np.std(frames[:, : half - 10])
+
+    drawn = TFWav2Vec2ForCTC(make_config())
+    assert level_of_hiss(drawn) > 0.9
+    assert level_of_hiss(make_model(None, "digits")) < 0.3
 
 
 def test_what_was_said_comes_back_from_its_labels():
@@ -62,13 +77,18 @@ def test_words_are_said_by_whom_there_is(tones, surroundings):
 
 def test_a_batch_holds_the_strings_and_masks_the_rest():
     strings = [
-        DigitString(np.full(9000, 0.5, np.float32), ("ONE", "TWO"), ()),
-        DigitString(np.full(5000, 0.25, np.float32), (), ()),
+        DigitString(np.linspace(0.01, 0.5, 9000, dtype=np.float32), ("ONE", "TWO"), ()),
+        DigitString(np.linspace(0.3, 0.1, 5000, dtype=np.float32), (), ()),
     ]
     batch = collate(strings)
     assert batch["input_values"].shape == batch["attention_mask"].shape == (2, 16000)
     assert batch["attention_mask"].sum(axis=1).tolist() == [9000, 5000]
-    np.testing.assert_array_equal(batch["input_values"] != 0, batch["attention_mask"] == 1)
+    assert not batch["input_values"][batch["attention_mask"] == 0].any()
+    read = make_processor()(
+        [string.samples for string in strings], sampling_rate=SAMPLE_RATE, padding=True, return_tensors="np"
+    )
+    longest = read["input_values"].shape[1]
+    np.testing.assert_allclose(batch["input_values"][:, :longest], read["input_values"], atol=1e-6)
     assert batch["labels"].tolist() == [encode(("ONE", "TWO")), [-100] * 2]
 
 
