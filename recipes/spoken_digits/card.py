@@ -46,10 +46,7 @@ def read_results(folder: Path, without: tuple[str, ...] = (), number: int = 1) -
 
 def table_of_folds(folds: Mapping[str, Mapping[str, Any]]) -> str:
     """A row for each speaker, and their mean."""
-    lines = [
-        "| left out | word error rate on them | the same, streamed | on speakers it heard | open speech | noise | music |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines = _header("left out", "word error rate on them", "the same, streamed", "on speakers it heard")
     lines += [
         f"| {speaker} | {' | '.join(f'{rate:.2f} %' for rate in _rates(found))} | {_alarms(found)} |"
         for speaker, found in folds.items()
@@ -62,12 +59,15 @@ def table_of_ablations(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> s
     """A row for each ablation: means over the speakers that all of them have in common."""
     common = set.intersection(*(set(row) for row in rows.values()))
     people = [speaker for speaker in SPEAKERS if speaker in common]
-    lines = [
-        f"| mean of {', '.join(people)} | strangers | the same, streamed | speakers it heard | open speech | noise | music |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines = _header(f"mean of {', '.join(people)}", "strangers", "the same, streamed", "speakers it heard")
     lines += [_mean_row(name, [row[speaker] for speaker in people]) for name, row in rows.items()]
     return "\n".join(lines)
+
+
+def _header(*columns: str) -> list[str]:
+    """The first two lines of a table, whose last columns are the false alarms."""
+    names = [*columns, *ALARMS]
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
 def _rates(found: Mapping[str, Any]) -> tuple[float, float, float]:
