@@ -1,6 +1,6 @@
 """More voices: digits spoken by eSpeak NG.
 
-Five human voices are few. The synthesizer's voices add accents (those of English, and English with other languages' sounds), pitches, speaking rates and the band above 4 kHz,
+Five human voices are few. The synthesizer's voices add accents, pitches, speaking rates and the band above 4 kHz,
 which the recordings (8 kHz) do not have, and phrases whose words run into each other.
 """
 
@@ -29,21 +29,6 @@ ACCENTS = (
         "en-us-nyc",
     ),
 )
-
-# The words as those spell them who speak English with the sounds of another language, in the order of ``WORDS``.
-FOREIGN = {
-    "de": "siero wann tu trie fohr faif sicks sewen eht nain",
-    "el": "ζίροου ουάν του θρι φορ φάιβ σιξ σέβεν έιτ νάιν",
-    "es": "siro uan tu tri for faiv six seven eit nain",
-    "fr-fr": "ziro ouane tou sri faure faïve sixe sévène eïte naïne",
-    "hi": "ज़ीरो वन टू थ्री फोर फाइव सिक्स सेवन एट नाइन",
-    "it": "ziro uan tu tri for faiv sics seven eit nain",
-    "nl": "zieroo wan toe srie foor faiv siks seven eejt najn",
-    "pl": "ziroł łan tu sri for fajw siks sewen ejt najn",
-    "pt": "ziro uan tu tri fór faive sics séven eite naine",
-    "sv": "siro van toh tri får fajv six seven ejt najn",
-}
-FOREIGN_SHARE = 0.4  # of the utterances
 
 # eSpeak NG's variants change the voice of an accent; whispers and special effects are left out.
 VARIANTS = (
@@ -144,20 +129,13 @@ class EspeakUtterance:
             if name and listed not in _installed():  # it would speak with another voice and say nothing
                 raise OSError(f"this {PROGRAM} lacks the voice {name}; install version 1.51 or a later one")
         options = ("-v", self.voice, "-s", str(self.rate), "-p", str(self.pitch))
-        run(PROGRAM, *options, "-w", str(path), self._text())
-
-    def _text(self) -> str:
-        accent = self.voice.partition("+")[0]
-        if accent not in FOREIGN:
-            return " ".join(self.words).lower()
-        spelling = dict(zip(WORDS, FOREIGN[accent].split(), strict=True))
-        return " ".join(spelling[word] for word in self.words)
+        run(PROGRAM, *options, "-w", str(path), " ".join(self.words).lower())
 
 
 @cache
 def _installed() -> frozenset[str]:
     """The names of accents, and of variants with ``!v/`` before them."""
-    return frozenset((run(PROGRAM, "--voices") + run(PROGRAM, "--voices=variant")).split())
+    return frozenset((run(PROGRAM, "--voices=en") + run(PROGRAM, "--voices=variant")).split())
 
 
 def draw_utterances(count: int, variants: tuple[str, ...], rng: np.random.Generator) -> list[EspeakUtterance]:
@@ -169,8 +147,7 @@ def draw_utterances(count: int, variants: tuple[str, ...], rng: np.random.Genera
         rate, pitch = int(rng.integers(110, 230)), int(rng.integers(15, 90))
         if (rate, pitch) == (DEFAULT_RATE, DEFAULT_PITCH):
             pitch += 1
-        accents = tuple(FOREIGN) if rng.random() < FOREIGN_SHARE else ACCENTS
-        voice = str(rng.choice(accents)) + (f"+{variant}" if variant else "")
+        voice = str(rng.choice(ACCENTS)) + (f"+{variant}" if variant else "")
         utterances.append(
             EspeakUtterance(tuple(str(word) for word in rng.choice(WORDS, words)), voice, rate, pitch)
         )

@@ -6,7 +6,7 @@ Its weights (Apache-2.0, 92 MB at eight bits each) and its voices come from the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,21 +51,15 @@ VALIDATION_VOICES = ("af_nova", "am_echo", "am_fenrir", "am_santa", "bf_lily", "
 SHARES = (0.6, 0.22, 0.18)
 MIXED = 0.7
 
-AMERICAN_ENGLISH, BRITISH_ENGLISH = "american", "british"
-# The words in the order of WORDS in Kokoro's alphabet, where a capital letter is a diphthong: as those who grew up with English say
-# them, and as people do who say them with the sounds of another language.
-PRONUNCIATIONS = {
-    AMERICAN_ENGLISH: "zˈɪɹO wˈʌn tˈu θɹˈi fˈɔɹ fˈIv sˈɪks sˈɛvən ˈAt nˈIn",
-    BRITISH_ENGLISH: "zˈɪəɹQ wˈʌn tˈuː θɹˈiː fˈɔː fˈIv sˈɪks sˈɛvən ˈAt nˈIn",
-    "dutch": "zˈiro wˈɑn tˈu tɹˈi fˈɔːɾ fˈIf sˈɪks sˈɛvən ˈeːt nˈIn",
-    "french": "zeʁˈo wˈan tˈu sʁˈi fˈɔʁ fˈaiv sˈiks sɛvˈɛn ˈɛt nˈain",
-    "german": "zˈiʁo vˈan tˈuː sʁˈiː fˈɔɐ fˈaif sˈɪks sˈɛvən ˈɛɪt nˈain",
-    "hindi": "zˈiːɾo ʋˈan ʈˈuː tʰɾˈiː fˈoːɾ fˈaiʋ sˈiks sˈeːʋən ˈeːʈ nˈain",
-    "italian": "zˈɛro wˈan tˈu tɾˈi fˈɔr fˈaiv sˈiks sˈɛven ˈeit nˈain",
-    "russian": "zˈiro vˈan tˈu srˈi fˈor fˈaif sˈiks sˈɛvɛn ˈɛit nˈain",
-    "spanish": "sˈeɾo wˈan tˈu tɾˈi fˈoɾ fˈaif sˈiks sˈeβen ˈeit nˈain",
-}
-ACCENTS = tuple(name for name in PRONUNCIATIONS if name not in (AMERICAN_ENGLISH, BRITISH_ENGLISH))
+# In its own alphabet, where a capital letter is a diphthong.
+PRONUNCIATIONS = dict(
+    zip(
+        WORDS,
+        ("zˈɪɹO", "wˈʌn", "tˈu", "θɹˈi", "fˈɔɹ", "fˈIv", "sˈɪks", "sˈɛvən", "ˈAt", "nˈIn"),
+        strict=True,
+    )
+)
+BRITISH_PRONUNCIATIONS = PRONUNCIATIONS | {"ZERO": "zˈɪəɹQ", "TWO": "tˈuː", "THREE": "θɹˈiː", "FOUR": "fˈɔː"}
 
 # How many of the ten words are said at a time.
 PIECES = (1, 1, 1, 2, 2, 3)
@@ -76,21 +70,19 @@ class KokoroUtterance:
     """What to say and how.
 
     ``voice`` is a name, or two with the per cent of the second between them; ``speed`` in per cent; ``ending`` is the
-    punctuation that gives the tune; ``accent`` one of :data:`ACCENTS`, or the voice's own English.
+    punctuation that gives the tune.
     """
 
     words: tuple[str, ...]
     voice: str
     speed: int
     ending: str
-    accent: str = ""
 
     @property
     def name(self) -> str:
         """A file name that says everything that decides the sound."""
         ending = "-".join(str(ord(mark)) for mark in self.ending)
-        accent = f"-{self.accent}" if self.accent else ""
-        return f"{'-'.join(self.words).lower()}_{PROGRAM}-{self.voice}{accent}_s{self.speed}_e{ending}.wav"
+        return f"{'-'.join(self.words).lower()}_{PROGRAM}-{self.voice}_s{self.speed}_e{ending}.wav"
 
     def speak(self, path: Path) -> None:
         """Write it as a WAV file.
@@ -100,8 +92,7 @@ class KokoroUtterance:
             OSError: where the weights are not in the hub's cache and cannot be fetched.
         """
         first, *mixed = self.voice.split("+")
-        own = BRITISH_ENGLISH if first.startswith("b") else AMERICAN_ENGLISH
-        pronunciations = dict(zip(WORDS, PRONUNCIATIONS[self.accent or own].split(), strict=True))
+        pronunciations = BRITISH_PRONUNCIATIONS if first.startswith("b") else PRONUNCIATIONS
         symbols = _symbols()
         ids = [symbols[each] for each in " ".join(pronunciations[word] for word in self.words) + self.ending]
         style = _voice(first)[len(ids)]
@@ -120,15 +111,9 @@ class KokoroUtterance:
         soundfile.write(path, 0.5 * sound / np.abs(sound).max(), RATE, format="WAV")
 
 
-def draw_utterances(
-    people: int, rng: np.random.Generator, accents: Sequence[str] = ("",)
-) -> list[KokoroUtterance]:
-    """Draw so many people, most of them mixtures, each of whom says every digit once, in one of the accents."""
-    return [
-        utterance
-        for _ in range(people)
-        for utterance in _ten_digits(_draw_person(rng), rng, str(rng.choice(accents)))
-    ]
+def draw_utterances(people: int, rng: np.random.Generator) -> list[KokoroUtterance]:
+    """Draw so many people, most of them mixtures, each of whom says every digit once."""
+    return [utterance for _ in range(people) for utterance in _ten_digits(_draw_person(rng), rng)]
 
 
 def validation_utterances(rng: np.random.Generator) -> list[KokoroUtterance]:
@@ -143,14 +128,14 @@ def _draw_person(rng: np.random.Generator) -> str:
     return f"{voices[0]}+{int(rng.integers(1, 6)) * 10}+{voices[1]}" if rng.random() < MIXED else voices[0]
 
 
-def _ten_digits(voice: str, rng: np.random.Generator, accent: str = "") -> Iterator[KokoroUtterance]:
+def _ten_digits(voice: str, rng: np.random.Generator) -> Iterator[KokoroUtterance]:
     """Every digit once: alone, or two or three of them together."""
     pace = rng.uniform(0.75, 1.3)
     words = [str(word) for word in rng.permutation(WORDS)]
     for piece in rng.permutation(PIECES):
         said, words = tuple(words[:piece]), words[piece:]
         speed = round(100 * pace * rng.uniform(0.92, 1.08))
-        yield KokoroUtterance(said, voice, speed, str(rng.choice((".", ",", "!", "?"))), accent)
+        yield KokoroUtterance(said, voice, speed, str(rng.choice((".", ",", "!", "?"))))
 
 
 def _file(name: str) -> Path:

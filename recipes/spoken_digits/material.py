@@ -22,7 +22,7 @@ Part = Literal["espeak", "flite", "kokoro", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS = 3600, 400, 1600
-KOKORO_PEOPLE, KOKORO_FOREIGNERS = 300, 200
+KOKORO_PEOPLE = 400
 VALIDATION_STRINGS_OF_A_LENGTH = 16  # in each of the validation sets
 
 
@@ -61,10 +61,7 @@ class Material:
         people = (
             []
             if "kokoro" in self.without
-            else [
-                *kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed)),
-                *kokoro.draw_utterances(KOKORO_FOREIGNERS, np.random.default_rng(self.seed), kokoro.ACCENTS),
-            ]
+            else kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed))
         )
         return TrainingStrings(
             recordings,
