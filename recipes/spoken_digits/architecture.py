@@ -42,9 +42,6 @@ def vocabulary(labels: Labels = "digits") -> dict[str, int]:
 LITTLE, MUCH = (0.05, 4), (0.3, 5)
 
 
-FIRST_CONVOLUTION = 0.01
-
-
 def make_config(labels: Labels = "digits", hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
     """The architecture, and what a training hides of the frames.
 
@@ -86,6 +83,10 @@ def make_config(labels: Labels = "digits", hidden: tuple[float, int] = LITTLE) -
         ctc_zero_infinity=True,
         architectures=["Wav2Vec2ForCTC"],
     )
+
+
+# Of its drawn size.
+FIRST_CONVOLUTION = 0.01
 
 
 def hush(model: TFWav2Vec2ForCTC | TFWav2Vec2ForPreTraining) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,11 +13,11 @@ from recipes.spoken_digits import espeak, flite, kokoro
 from recipes.spoken_digits.architecture import Labels
 from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings
 from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
-from recipes.spoken_digits.corpus import by_speaker, read_recordings
+from recipes.spoken_digits.corpus import Clip, by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
 from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
-from recipes.spoken_digits.synthesizers import render
+from recipes.spoken_digits.synthesizers import Utterance, render
 
 Part = Literal["espeak", "flite", "kokoro", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -52,24 +53,20 @@ class Material:
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
         recordings = read_recordings(self.data, self.left_out)["train"] if self.people else []
-        many = [] if "espeak" in self.without else espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng)
-        lent = (
-            []
-            if "flite" in self.without
-            else flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))
+        formants = self._voices("espeak", lambda: espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng))
+        lent = self._voices(
+            "flite", lambda: flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))
         )
-        people = (
-            []
-            if "kokoro" in self.without
-            else kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed))
+        neural = self._voices(
+            "kokoro", lambda: kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed))
         )
         return TrainingStrings(
             recordings,
-            render(many, self.cache / "synthetic"),
+            formants,
             Surroundings.make(teaching, rng, FOR_PHONEMES if self.labels == "phonemes" else FOR_DIGITS),
             self.steps,
-            render(lent, self.cache / "synthetic"),
-            render(people, self.cache / "synthetic"),
+            lent,
+            neural,
             [] if "open speech" in self.without else teaching,
             self.seed,
             self.curriculum,
@@ -81,21 +78,30 @@ class Material:
     def validation(self) -> dict[str, list[DigitString]]:
         """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
         rng = np.random.default_rng(self.seed + 1)
-        count = VALIDATION_STRINGS_OF_A_LENGTH
-        sets = {}
-        if "espeak" not in self.without:
-            drawn = espeak.draw_utterances(VALIDATION_CLIPS, espeak.VALIDATION_VARIANTS, rng)
-            sets["espeak"] = plain_strings([render(drawn, self.cache / "synthetic")], count, self.seed)
-        if "kokoro" not in self.without:
-            said = kokoro.validation_utterances(np.random.default_rng(self.seed))
-            people = by_speaker(render(said, self.cache / "synthetic"))
-            sets["kokoro"] = plain_strings(people.values(), count // len(people), self.seed)
-        if self.people:
-            heard = list(by_speaker(read_recordings(self.data, self.left_out)["validation"]).values())
-            sets["heard"] = plain_strings(heard, count // len(heard), self.seed)
+        formants = self._voices(
+            "espeak", lambda: espeak.draw_utterances(VALIDATION_CLIPS, espeak.VALIDATION_VARIANTS, rng)
+        )
+        neural = self._voices(
+            "kokoro", lambda: kokoro.validation_utterances(np.random.default_rng(self.seed))
+        )
+        heard = read_recordings(self.data, self.left_out)["validation"] if self.people else []
+        pools = {
+            "espeak": [formants] if formants else [],
+            "kokoro": list(by_speaker(neural).values()),
+            "heard": list(by_speaker(heard).values()),
+        }
+        sets = {
+            name: plain_strings(clips, VALIDATION_STRINGS_OF_A_LENGTH // len(clips), self.seed)
+            for name, clips in pools.items()
+            if clips
+        }
         if self.labels == "phonemes":  # what the model writes is compared with what is said, word by word
             sets = {
                 name: [replace(each, words=tuple(map(pronunciation, each.words))) for each in strings]
                 for name, strings in sets.items()
             }
         return sets
+
+    def _voices(self, part: Part, draw: Callable[[], Sequence[Utterance]]) -> list[Clip]:
+        """The clips of a synthesizer, or none where it is left out."""
+        return [] if part in self.without else render(draw(), self.cache / "synthetic")
