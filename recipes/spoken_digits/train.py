@@ -16,7 +16,14 @@ import click
 import keras
 import numpy as np
 
-from recipes.spoken_digits.architecture import LITTLE, Labels, hush, make_config, make_processor
+from recipes.spoken_digits.architecture import (
+    HUSHED_FOR_DIGITS,
+    LITTLE,
+    Labels,
+    hush,
+    make_config,
+    make_processor,
+)
 from recipes.spoken_digits.corpus import SPEAKERS
 from recipes.spoken_digits.evaluate import measure, total
 from recipes.spoken_digits.material import PARTS, Material, Part
@@ -109,17 +116,24 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
-    """A new model, or the one of ``start`` with a new head if it writes other labels."""
+    """A new model, or the one of ``start`` with a new head if it writes other labels.
+
+    One that writes digits keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it.
+    """
     config = make_config(labels, hidden)
     if start is None:
         model = TFWav2Vec2ForCTC(config)
         hush(model)
-        return model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the head is new is what is wanted
-        return TFWav2Vec2ForCTC.from_pretrained(
-            start, config=config, strict="backbone", ignore_mismatched_sizes=True
-        )
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the head is new is what is wanted
+            model = TFWav2Vec2ForCTC.from_pretrained(
+                start, config=config, strict="backbone", ignore_mismatched_sizes=True
+            )
+    if labels == "digits":
+        hush(model, HUSHED_FOR_DIGITS)
+        model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
+    return model
 
 
 def train(
