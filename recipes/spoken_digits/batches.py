@@ -38,9 +38,15 @@ SILENT_SECONDS = (0.5, 4.0)
 # up to so much louder and softer.
 LEVEL_DB = 6.0
 
+# How many strings are of clips that are cut tight, and how far below their loudest moment.
+TIGHT, TIGHT_DB = 0.5, (8.0, 30.0)
+
 # Of a training on phonemes two batches of three are readings, once strings of digits are written. Readings from the twentieth part
 # on kept the model at blank for 800 steps.
 FIRST_READING = 0.15
+
+# A longer training has no longer curriculum: while words are single nothing is learnt but these.
+CURRICULUM_STEPS = 3000
 
 
 def longest_string(progress: float) -> int:
@@ -153,7 +159,7 @@ class TrainingStrings:
 
     def _progress(self, step: int) -> float:
         """How far the curriculum is, 0 to 1."""
-        return step / self.total_steps if self.curriculum else 1.0
+        return min(step / min(self.total_steps, CURRICULUM_STEPS), 1.0) if self.curriculum else 1.0
 
     def _string(self, words: int, surrounded: float, rng: np.random.Generator) -> DigitString:
         """A string of so many words, or now and then one without."""
@@ -164,7 +170,10 @@ class TrainingStrings:
         if OPEN_SPEECH <= kind < OPEN_SPEECH + NO_SPEECH:
             samples = self.surroundings.noise(round(rng.uniform(*SILENT_SECONDS) * SAMPLE_RATE), rng)
             return DigitString(self.surroundings.apply(samples, 1.0, rng, surrounded), (), ())
-        return augmented_string(self._clips(rng), words, self.surroundings, rng, surrounded)
+        clips = self._clips(rng)
+        # The sounds that are written must be there.
+        tight = rng.uniform(*TIGHT_DB) if self.labels == "digits" and rng.random() < TIGHT else None
+        return augmented_string(clips, words, self.surroundings, rng, surrounded, tight)
 
     def _clips(self, rng: np.random.Generator) -> list[Clip]:
         """Whose clips a string is made of: many voices of eSpeak NG, one of Flite's or Kokoro's, all speakers, or one of them."""

@@ -66,7 +66,7 @@ def draw_utterances(count: int, rng: np.random.Generator) -> list[FliteUtterance
                 tuple(str(word) for word in rng.choice(WORDS, words)),
                 voice,
                 round(own * rng.uniform(0.8, 1.25)),
-                int(rng.integers(75, 140)),
+                int(rng.integers(55, 120)),  # people who dictate speak faster than its voices
             )
         )
     return utterances

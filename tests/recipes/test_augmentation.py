@@ -70,6 +70,16 @@ def test_colour_is_bounded_and_positive():
         assert gains.max() <= decibels(6.0) + 1e-6
 
 
+def test_a_colour_may_lean_to_the_dull():
+    def mean_gain(tilt: tuple[float, float]) -> np.ndarray:
+        drawn = [20 * np.log10(colour(513, np.random.default_rng(seed), tilt)) for seed in range(200)]
+        return np.mean(drawn, axis=0)
+
+    difference = mean_gain((-6.0, -4.0)) - mean_gain((0.0, 0.0))
+    at = [round(frequency * 512 / 8000) for frequency in (250, 1000, 2000, 4000)]
+    np.testing.assert_allclose(difference[at], [0, -5, -10, -15], atol=4)
+
+
 def test_noise_is_as_far_below_the_speech_as_drawn(tones, surroundings, monkeypatch):
     settings = {"WORST_SNR_DB": 20.0, "CLEAN_SNR_DB": 20.0, "LEVEL_DB": (-30.0, -30.0)}
     for name, value in settings.items():

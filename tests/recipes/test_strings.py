@@ -9,6 +9,7 @@ from recipes.spoken_digits.corpus import WORDS, by_speaker, written
 from recipes.spoken_digits.strings import (
     FADE,
     augmented_string,
+    cut_tight,
     draw_clips,
     fade,
     join,
@@ -60,6 +61,20 @@ def test_the_transcript_is_what_the_clips_say(tones, surroundings, words, seed):
         assert np.isfinite(string.samples).all()
         assert np.abs(string.samples).max() <= 1.0
         assert len(string.samples) >= sum(0.2 * SAMPLE_RATE / 1.2 for _ in string.words)
+
+
+def test_a_tight_cut_leaves_what_is_loud_enough():
+    time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    vowel = np.sin(2 * np.pi * 300 * time)
+    clip = np.concatenate([0.1 * vowel, vowel, 0.01 * vowel]).astype(np.float32)
+    assert len(cut_tight(clip, 10.0)) == pytest.approx(len(vowel), abs=400)
+    assert len(cut_tight(clip, 30.0)) == pytest.approx(2 * len(vowel), abs=400)
+    np.testing.assert_array_equal(cut_tight(clip, 30.0), clip[: len(cut_tight(clip, 30.0))])
+    assert len(cut_tight(clip, 60.0)) == pytest.approx(len(clip), abs=10)
+    hiss = np.random.default_rng(0).standard_normal(8000)
+    high = np.fft.irfft(np.where(np.fft.rfftfreq(8000, 1 / SAMPLE_RATE) > 5000, np.fft.rfft(hiss), 0))
+    fricative = np.concatenate([high, vowel]).astype(np.float32)  # a telephone does not hear the first half
+    assert len(cut_tight(fricative, 20.0)) == pytest.approx(len(vowel), abs=400)
 
 
 def test_the_sound_follows_the_transcript(tones):
