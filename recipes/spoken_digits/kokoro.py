@@ -61,9 +61,13 @@ PRONUNCIATIONS = dict(
     )
 )
 BRITISH_PRONUNCIATIONS = PRONUNCIATIONS | {"ZERO": "zˈɪəɹQ", "TWO": "tˈuː", "THREE": "θɹˈiː", "FOUR": "fˈɔː"}
-# ZERO is said in more ways than the others. With the first alone the model took one stranger's for TWO, 36 times of 36.
-ZEROS = (PRONUNCIATIONS["ZERO"], "zˈiɹO", "zˈɪɹQ", "zˈiʁO", "sˈɪɹO")
-ZERO_SHARES = (0.4, 0.2, 0.15, 0.15, 0.1)
+# The R of these is no American one with many people. With the first way alone the model took one stranger's ZERO for TWO, 36 times of
+# 36, and of four people THREE for TWO or EIGHT.
+WAYS = {
+    "ZERO": ("zˈɪɹO", "zˈiɹO", "zˈiɾO", "zˈiʁO", "zˈiwO", "zˈiO", "sˈɪɹO", "zˈɪɹQ"),
+    "THREE": ("θɹˈi", "θɹˈiː", "θɾˈi", "θʁˈi", "θwˈi", "θˈi", "sɹˈi", "tɹˈi"),
+}
+USUAL = 0.4  # of the people
 
 # A vowel of people who dictate lasts 0.1 to 0.3 s, which is twice as fast as these voices speak. Beyond half as fast again they slur, and a
 # time stretch does the rest.
@@ -78,21 +82,21 @@ class KokoroUtterance:
     """What to say and how.
 
     ``voice`` is a name, or two with the per cent of the second between them; ``pace`` in per cent of the voice's own; ``ending`` is
-    the punctuation that gives the tune; ``zero`` is the place in :data:`ZEROS` of how ZERO is said, where 0 leaves it to the voice's accent.
+    the punctuation that gives the tune; ``way`` is the place in :data:`WAYS`, where 0 leaves it to the voice's accent.
     """
 
     words: tuple[str, ...]
     voice: str
     pace: int
     ending: str
-    zero: int = 0
+    way: int = 0
 
     @property
     def name(self) -> str:
         """A file name that says everything that decides the sound."""
         ending = "-".join(str(ord(mark)) for mark in self.ending)
-        zero = f"_z{self.zero}" if self.zero else ""
-        return f"{'-'.join(self.words).lower()}_{PROGRAM}-{self.voice}_p{self.pace}_e{ending}{zero}.wav"
+        way = f"_w{self.way}" if self.way else ""
+        return f"{'-'.join(self.words).lower()}_{PROGRAM}-{self.voice}_p{self.pace}_e{ending}{way}.wav"
 
     def speak(self, path: Path) -> None:
         """Write it as a WAV file.
@@ -103,8 +107,8 @@ class KokoroUtterance:
         """
         first, *mixed = self.voice.split("+")
         pronunciations = BRITISH_PRONUNCIATIONS if first.startswith("b") else PRONUNCIATIONS
-        if self.zero:
-            pronunciations = pronunciations | {"ZERO": ZEROS[self.zero]}
+        if self.way:
+            pronunciations = pronunciations | {word: ways[self.way] for word, ways in WAYS.items()}
         symbols = _symbols()
         ids = [symbols[each] for each in " ".join(pronunciations[word] for word in self.words) + self.ending]
         style = _voice(first)[len(ids)]
@@ -137,12 +141,10 @@ def hurried(sound: np.ndarray, factor: float) -> np.ndarray:
 
 
 def draw_utterances(people: int, rng: np.random.Generator) -> list[KokoroUtterance]:
-    """Draw so many people, most of them mixtures, each of whom says every digit once, and ZERO in a way of theirs."""
+    """Draw so many people, most of them mixtures, each of whom says every digit once, and those of :data:`WAYS` in a way of theirs."""
     (ways,) = rng.spawn(1)
     return [
-        utterance
-        for _ in range(people)
-        for utterance in _ten_digits(_draw_person(rng), rng, int(ways.choice(len(ZEROS), p=ZERO_SHARES)))
+        utterance for _ in range(people) for utterance in _ten_digits(_draw_person(rng), rng, _draw_way(ways))
     ]
 
 
@@ -158,7 +160,11 @@ def _draw_person(rng: np.random.Generator) -> str:
     return f"{voices[0]}+{int(rng.integers(1, 6)) * 10}+{voices[1]}" if rng.random() < MIXED else voices[0]
 
 
-def _ten_digits(voice: str, rng: np.random.Generator, zero: int = 0) -> Iterator[KokoroUtterance]:
+def _draw_way(rng: np.random.Generator) -> int:
+    return 0 if rng.random() < USUAL else int(rng.integers(1, len(WAYS["ZERO"])))
+
+
+def _ten_digits(voice: str, rng: np.random.Generator, way: int = 0) -> Iterator[KokoroUtterance]:
     """Every digit once: alone, or two or three of them together."""
     pace = np.exp(rng.uniform(np.log(SLOWEST), np.log(QUICKEST)))
     words = [str(word) for word in rng.permutation(WORDS)]
@@ -166,7 +172,7 @@ def _ten_digits(voice: str, rng: np.random.Generator, zero: int = 0) -> Iterator
         said, words = tuple(words[:piece]), words[piece:]
         own = round(pace * rng.uniform(0.92, 1.08))
         ending = str(rng.choice((".", ",", "!", "?")))
-        yield KokoroUtterance(said, voice, own, ending, zero if "ZERO" in said else 0)
+        yield KokoroUtterance(said, voice, own, ending, way if WAYS.keys() & set(said) else 0)
 
 
 def _file(name: str) -> Path:
