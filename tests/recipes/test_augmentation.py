@@ -8,11 +8,13 @@ import pytest
 from recipes.spoken_digits import augmentation
 from recipes.spoken_digits.augmentation import (
     Shares,
+    Surroundings,
     babble,
     change_speed,
     colour,
     coloured_noise,
     decibels,
+    mask,
     rms,
     room,
     telephone,
@@ -72,12 +74,29 @@ def test_colour_is_bounded_and_positive():
 
 def test_a_colour_may_lean_to_the_dull():
     def mean_gain(tilt: tuple[float, float]) -> np.ndarray:
-        drawn = [20 * np.log10(colour(513, np.random.default_rng(seed), tilt)) for seed in range(200)]
+        shares = Shares(0.0, 1.0, 0.0, 0.0, tilt=tilt)
+        drawn = [20 * np.log10(colour(513, np.random.default_rng(seed), shares)) for seed in range(200)]
         return np.mean(drawn, axis=0)
 
     difference = mean_gain((-6.0, -4.0)) - mean_gain((0.0, 0.0))
     at = [round(frequency * 512 / 8000) for frequency in (250, 1000, 2000, 4000)]
     np.testing.assert_allclose(difference[at], [0, -5, -10, -15], atol=4)
+
+
+def test_masks_take_bands_away_and_leave_the_rest():
+    for seed in range(50):
+        gains = mask(2049, np.random.default_rng(seed))
+        taken = gains < 1.0
+        assert 0.01 <= gains.min() <= 10 ** (-10 / 20)
+        octaves = np.sum(1 / np.flatnonzero(taken)) / np.log(2)
+        assert 0.28 <= octaves < 2.45
+        np.testing.assert_array_equal(gains[~taken], 1.0)
+        edges = np.flatnonzero(np.diff(taken))
+        assert len(edges) in {2, 3, 4}
+    hiss = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    masking = Surroundings([], [np.ones(1)], Shares(0.0, 0.0, 0.0, 0.0, masks=1.0))
+    assert np.std(masking.filter(hiss, np.random.default_rng(1), 1.0)) < 0.99 * np.std(hiss)
+    np.testing.assert_array_equal(masking.filter(hiss, np.random.default_rng(1), 0.0), hiss)
 
 
 def test_noise_is_as_far_below_the_speech_as_drawn(tones, surroundings, monkeypatch):
