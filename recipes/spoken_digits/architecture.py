@@ -98,7 +98,7 @@ def hush(model: TFWav2Vec2ForCTC | TFWav2Vec2ForPreTraining, size: float = HUSHE
 
     A layer norm after each convolution lifts every frame to the same level: a room's echo and a recorder's hiss become as loud as speech,
     and a model of five people's recordings learns their rooms. But the norm adds 1e-5 to a frame's variance. With the waveform at
-    unit variance and a convolution of size :data:`HUSHED`, that is about 12 dB below the average of speech (9 dB less with
+    unit variance and a convolution of size :data:`HUSHED`, that is about 12 dB below the average of speech (21 dB with
     :data:`HUSHED_FOR_DIGITS`), and what is fainter stays faint.
     """
     kernel = model.wav2vec2.feature_extractor.conv_layers[0].conv.kernel

@@ -185,6 +185,7 @@ class Surroundings:
         reverberant = rng.random() < strength * self.shares.reverberation
         response = self.rooms[int(rng.integers(len(self.rooms)))] if reverberant else None
         coloured = rng.random() < strength * self.shares.colour
+        # Without masks nothing is drawn for them.
         masked = self.shares.masks > 0.0 and rng.random() < strength * self.shares.masks
         if response is None and not coloured and not masked:
             return samples

@@ -123,7 +123,6 @@ def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = L
     config = make_config(labels, hidden)
     if start is None:
         model = TFWav2Vec2ForCTC(config)
-        hush(model)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the head is new is what is wanted
@@ -133,6 +132,8 @@ def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = L
     if labels == "digits":
         hush(model, HUSHED_FOR_DIGITS)
         model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
+    elif start is None:
+        hush(model)
     return model
 
 
