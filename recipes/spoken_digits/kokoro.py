@@ -115,14 +115,15 @@ class KokoroUtterance:
         if mixed:
             share = int(mixed[0]) / 100
             style = (1 - share) * style + share * _voice(mixed[1])[len(ids)]
-        (sound,) = _session().run(
-            None,
-            {
-                "input_ids": np.array([[0, *ids, 0]], np.int64),
-                "style": style[None],
-                "speed": np.array([min(self.pace, FASTEST) / 100], np.float32),
-            },
+        # The exports of this model name their inputs differently, and all have them in this order.
+        inputs = (
+            np.array([[0, *ids, 0]], np.int64),
+            style[None],
+            np.array([min(self.pace, FASTEST) / 100], np.float32),
         )
+        session = _session()
+        names = [each.name for each in session.get_inputs()]
+        (sound,) = session.run(None, dict(zip(names, inputs, strict=True)))
         sound = hurried(np.asarray(sound).ravel(), max(self.pace / FASTEST, 1.0))
         soundfile.write(path, 0.5 * sound / np.abs(sound).max(), RATE, format="WAV")
 

@@ -16,7 +16,13 @@ NONE = "none of the people"
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def lengths() -> list[int]:
+    """How many steps each training of :func:`stages` was to have."""
+    return []
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch, lengths: list[int]) -> list[Any]:
     """Stages that only say that they ran."""
     ran: list[Any] = []
 
@@ -34,11 +40,12 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         whom = material.left_out if material.people else NONE
         begun = start and (start if start.name == "backbone" else start.parent).name
         ran.append((material.labels, whom, material.without, begun, hidden == MUCH))
+        lengths.append(material.steps)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / fold.BEST
 
-    def measured(model: Path, data: Path, left_out: str | None) -> dict[str, Any]:
-        return {"left out": left_out, "model": str(model)}
+    def measured(model: Path, data: Path, left_out: str | None, *, streamed: bool) -> dict[str, Any]:
+        return {"left out": left_out, "model": str(model), "streamed": streamed}
 
     for function in (pretrain, train):
         monkeypatch.setattr(fold, function.__name__, function)
@@ -47,24 +54,38 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path: Path) -> None:
-    found = fold.run_fold("lucas", tmp_path, tmp_path, rounds=2)
+    found = fold.run_fold("lucas", tmp_path, tmp_path)
     assert found["left out"] == "lucas"
-    shared = [
+    assert found["streamed"]
+    assert stages == [
         "pretraining",
         ("phonemes", NONE, ("flite", "kokoro"), "backbone", False),
         ("digits", NONE, (), "phonemes", False),
+        ("digits", "lucas", (), "voices", True),
     ]
-    own = [("digits", "lucas", (), "voices", True), ("digits", "lucas", (), "lucas", True)]
-    assert stages == [*shared, *own]
-    assert fold.run_fold("lucas", tmp_path, tmp_path, rounds=2) == found
-    fold.run_fold(None, tmp_path, tmp_path, rounds=1)
-    assert stages[5:] == [("digits", None, (), "voices", True)]
+    assert fold.run_fold("lucas", tmp_path, tmp_path) == found
+    fold.run_fold(None, tmp_path, tmp_path)
+    assert stages[4:] == [("digits", None, (), "voices", True)]
+
+
+def test_a_shorter_fold_has_shorter_stages_of_digits_of_its_own(
+    stages: list[Any], lengths: list[int], tmp_path: Path
+) -> None:
+    fold.run_fold("lucas", tmp_path, tmp_path)
+    assert lengths == [fold.PHONEME_STEPS, fold.VOICES_STEPS, fold.DIGIT_STEPS]
+    found = fold.run_fold("lucas", tmp_path, tmp_path, shorter=4)
+    assert lengths[3:] == [fold.VOICES_STEPS // 4, fold.DIGIT_STEPS // 4]
+    assert stages[-1] == ("digits", "lucas", (), "voices.4", True)
+    assert not found["streamed"]
+    # Without synthetic voices there are as many steps, all of people.
+    fold.run_fold("lucas", tmp_path, tmp_path, ("espeak", "flite", "kokoro"), shorter=4)
+    assert lengths[5:] == [fold.VOICES_STEPS // 4 + fold.DIGIT_STEPS // 4]
 
 
 def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
-    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",), 1)
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"), 1)
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "kokoro", "hiding"), 1)
+    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "kokoro", "hiding"))
     assert stages == [
         ("phonemes", NONE, ("flite", "kokoro"), None, False),
         ("digits", NONE, (), "phonemes-unpretrained", False),
@@ -100,4 +121,8 @@ def test_a_fold_is_measured_on_its_stranger(monkeypatch: pytest.MonkeyPatch, sha
     assert found["unheard"]["confusions"]["TWO>"] > 0
     assert found["unheard"]["streamed wer"] == found["unheard"]["wer"]
     assert set(found["false alarms"]) == {"open speech", "noise", "music"}
+    assert (
+        "streamed wer"
+        not in fold.measure_fold(Path("anywhere"), shared_data, "george", streamed=False)["heard"]
+    )
     assert all(alarm["heard"] == alarm["clips"] == 100 for alarm in found["false alarms"].values())
