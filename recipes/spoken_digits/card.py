@@ -24,7 +24,6 @@ from tfwav2vec2.weights.files import read_json, write_atomically
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "everything": (),
     "no pretraining": ("pretraining",),
-    "no phonemes": ("phonemes",),
     "no voices of Kokoro": ("kokoro",),
     "no voices of Flite": ("flite",),
     "no synthetic voices": ("espeak", "flite", "kokoro"),
@@ -33,8 +32,8 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "no hiding of frames": ("hiding",),
     "no augmentation at all": (*PARTS, "hiding"),
 }
-# What makes the ablations affordable: with whole trainings they would take two cores a day.
-SHORTER = 4
+# What makes the ablations affordable: with whole trainings they would take two cores half a day.
+SHORTER = 2
 STREAMED = "streamed wer"
 ALARMS = ("open speech", "noise", "music")
 PICTURE = "confusions.png"

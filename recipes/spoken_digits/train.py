@@ -10,7 +10,7 @@ import json
 import time
 import warnings
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import keras
@@ -19,7 +19,6 @@ import numpy as np
 from recipes.spoken_digits.architecture import (
     HUSHED_FOR_DIGITS,
     LITTLE,
-    Labels,
     hush,
     make_config,
     make_processor,
@@ -115,12 +114,12 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
-    """A new model, or the one of ``start`` with a new head if it writes other labels.
+def make_model(start: Path | None, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
+    """A new model, or the one of ``start``, with a new head if it has none.
 
-    One that writes digits keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it.
+    It keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it.
     """
-    config = make_config(labels, hidden)
+    config = make_config(hidden)
     if start is None:
         model = TFWav2Vec2ForCTC(config)
     else:
@@ -129,11 +128,8 @@ def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = L
             model = TFWav2Vec2ForCTC.from_pretrained(
                 start, config=config, strict="backbone", ignore_mismatched_sizes=True
             )
-    if labels == "digits":
-        hush(model, HUSHED_FOR_DIGITS)
-        model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
-    elif start is None:
-        hush(model)
+    hush(model, HUSHED_FOR_DIGITS)
+    model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
     return model
 
 
@@ -159,7 +155,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(material.seed)
     training = material.strings()
-    model = make_model(start, material.labels, hidden)
+    model = make_model(start, hidden)
     model.configure_call(jit_compile=False)
     model.compile(optimizer=make_optimizer(material.steps, learning_rate))
     click.echo(f"{model.count_params():,} weights")
@@ -178,7 +174,7 @@ def train(
         callbacks=[
             KeepState(folder),
             keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            Validate(folder, make_processor(material.labels), material.validation()),
+            Validate(folder, make_processor(), material.validation()),
         ],
         verbose=0,
     )
@@ -207,7 +203,6 @@ def train(
     help="A model of this recipe to train further.",
 )
 @click.option("--strength", default=1.0, show_default=True, help="How strong noise and rooms become, 0 to 1.")
-@click.option("--labels", type=click.Choice(get_args(Labels)), default="digits", show_default=True)
 @click.option("--left-out", type=click.Choice(SPEAKERS), help="The stranger, of whom nothing is heard.")
 @click.option("--without", type=click.Choice(PARTS), multiple=True, help="A part to leave out.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the voices and the strings.")
@@ -219,7 +214,6 @@ def main(
     learning_rate: float,
     start: Path | None,
     strength: float,
-    labels: Labels,
     left_out: str | None,
     without: tuple[Part, ...],
     seed: int,
@@ -227,7 +221,7 @@ def main(
     """Train the model of spoken digits, or go on with a training that was cut off."""
     if steps % STEPS_OF_AN_EPOCH or steps <= 0:
         raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
-    material = Material(data, cache, steps, seed, labels, left_out, without, strength)
+    material = Material(data, cache, steps, seed, left_out, without, strength)
     train(material, folder, start, learning_rate)
 
 

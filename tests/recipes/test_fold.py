@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recipes.spoken_digits import fold
 from recipes.spoken_digits.architecture import LITTLE, MUCH
 from recipes.spoken_digits.material import Material
+from recipes.spoken_digits.train import make_model
 from tfwav2vec2.transcription.transcript import Transcript
 
 NONE = "none of the people"
@@ -38,8 +40,10 @@ def stages(monkeypatch: pytest.MonkeyPatch, lengths: list[int]) -> list[Any]:
         hidden: tuple[float, int] = LITTLE,
     ) -> Path:
         whom = material.left_out if material.people else NONE
-        begun = start and (start if start.name == "backbone" else start.parent).name
-        ran.append((material.labels, whom, material.without, begun, hidden == MUCH))
+        begun = start and (start.parent if start.name == fold.BEST else start).name
+        if start and start.parent == fold.KEPT:
+            begun = f"kept {begun}"
+        ran.append((whom, material.without, begun, hidden == MUCH))
         lengths.append(material.steps)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / fold.BEST
@@ -54,51 +58,67 @@ def stages(monkeypatch: pytest.MonkeyPatch, lengths: list[int]) -> list[Any]:
 
 
 def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path: Path) -> None:
-    found = fold.run_fold("lucas", tmp_path, tmp_path)
+    found = fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True)
     assert found["left out"] == "lucas"
     assert found["streamed"]
     assert stages == [
         "pretraining",
-        ("phonemes", NONE, ("flite", "kokoro"), "backbone", False),
-        ("digits", NONE, (), "phonemes", False),
-        ("digits", "lucas", (), "voices", True),
+        (NONE, (), "backbone", False),
+        ("lucas", (), "voices", True),
     ]
-    assert fold.run_fold("lucas", tmp_path, tmp_path) == found
-    fold.run_fold(None, tmp_path, tmp_path)
-    assert stages[4:] == [("digits", None, (), "voices", True)]
+    assert fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True) == found
+    fold.run_fold(None, tmp_path, tmp_path, from_nothing=True)
+    assert stages[3:] == [(None, (), "voices", True)]
+
+
+def test_a_fold_starts_from_what_the_repository_keeps(stages: list[Any], tmp_path: Path) -> None:
+    fold.run_fold("lucas", tmp_path, tmp_path, ("hiding",))
+    fold.run_fold("lucas", tmp_path, tmp_path, ("flite",))
+    assert stages == [
+        ("lucas", (), "kept voices", False),
+        (NONE, ("flite",), "kept pretrained", False),
+        ("lucas", ("flite",), "voices-flite", True),
+    ]
 
 
 def test_a_shorter_fold_has_shorter_stages_of_digits_of_its_own(
     stages: list[Any], lengths: list[int], tmp_path: Path
 ) -> None:
-    fold.run_fold("lucas", tmp_path, tmp_path)
-    assert lengths == [fold.PHONEME_STEPS, fold.VOICES_STEPS, fold.DIGIT_STEPS]
-    found = fold.run_fold("lucas", tmp_path, tmp_path, shorter=4)
-    assert lengths[3:] == [fold.VOICES_STEPS // 4, fold.DIGIT_STEPS // 4]
-    assert stages[-1] == ("digits", "lucas", (), "voices.4", True)
+    fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True)
+    assert lengths == [fold.VOICES_STEPS, fold.DIGIT_STEPS]
+    found = fold.run_fold("lucas", tmp_path, tmp_path, shorter=2)
+    assert lengths[2:] == [fold.VOICES_STEPS // 2, fold.DIGIT_STEPS // 2]
+    assert stages[-2:] == [(NONE, (), "kept pretrained", False), ("lucas", (), "voices.2", True)]
     assert not found["streamed"]
     # Without synthetic voices there are as many steps, all of people.
-    fold.run_fold("lucas", tmp_path, tmp_path, ("espeak", "flite", "kokoro"), shorter=4)
-    assert lengths[5:] == [fold.VOICES_STEPS // 4 + fold.DIGIT_STEPS // 4]
+    fold.run_fold("lucas", tmp_path, tmp_path, ("espeak", "flite", "kokoro"), shorter=2)
+    assert lengths[4:] == [fold.VOICES_STEPS // 2 + fold.DIGIT_STEPS // 2]
 
 
 def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
     fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",))
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "flite", "open speech"))
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", "espeak", "flite", "kokoro", "hiding"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining", "flite", "open speech"))
+    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining", "espeak", "flite", "kokoro", "hiding"))
     assert stages == [
-        ("phonemes", NONE, ("flite", "kokoro"), None, False),
-        ("digits", NONE, (), "phonemes-unpretrained", False),
-        ("digits", "jackson", (), "voices-pretraining", True),
-        ("digits", NONE, ("flite", "open speech"), None, False),
-        ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes", True),
-        ("digits", "jackson", ("espeak", "flite", "kokoro"), None, False),
+        (NONE, (), None, False),
+        ("jackson", (), "voices-pretraining", True),
+        (NONE, ("flite", "open speech"), None, False),
+        ("jackson", ("flite", "open speech"), "voices-flite-openspeech-pretraining", True),
+        ("jackson", ("espeak", "flite", "kokoro"), None, False),
     ]
     assert {path.name for path in tmp_path.iterdir() if (path / fold.RESULTS).exists()} == {
         "jackson-pretraining",
-        "jackson-flite-openspeech-phonemes",
-        "jackson-espeak-flite-hiding-kokoro-phonemes",
+        "jackson-flite-openspeech-pretraining",
+        "jackson-espeak-flite-hiding-kokoro-pretraining",
     }
+
+
+@pytest.mark.parametrize("stage", [fold.PRETRAINED, fold.SPOKEN])
+def test_what_the_repository_keeps_is_of_the_recipe(stage: str) -> None:
+    model = make_model(fold.KEPT / stage)
+    (reading,) = model.predict_on_batch(np.zeros((1, 16_000), np.float32))["logits"]
+    assert np.isfinite(reading).all()
+    assert (fold.KEPT / stage / "model.safetensors").stat().st_size < 4 << 20
 
 
 def test_a_fold_is_measured_on_its_stranger(monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
