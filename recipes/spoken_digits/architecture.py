@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import keras
 
 from recipes.spoken_digits.corpus import written
+from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
 from tfwav2vec2.config import Wav2Vec2Config
@@ -20,15 +21,22 @@ from tfwav2vec2.weights.files import write_json
 if TYPE_CHECKING:
     from tfwav2vec2 import TFWav2Vec2ForCTC, TFWav2Vec2ForPreTraining
 
+Labels = Literal["phonemes", "digits"]
+
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
+SYMBOLS: dict[Labels, tuple[str, ...]] = {
+    "phonemes": PHONEMES,
+    "digits": tuple("0123456789"),
+}
 
 
-def vocabulary() -> dict[str, int]:
-    """The ids of what the model writes: one symbol for each word.
+def vocabulary(labels: Labels = "digits") -> dict[str, int]:
+    """The ids of what the model writes.
 
-    A model of letters or phonemes spreads each over several frames, and the best path then loses the space between two words.
+    A model of sounds spreads each over several frames, and the best path then loses the space between two words. So they
+    teach the encoder, and the model in use writes one symbol for each word.
     """
-    return {token: index for index, token in enumerate((*SPECIAL_TOKENS, *"0123456789"))}
+    return {token: index for index, token in enumerate(SPECIAL_TOKENS + SYMBOLS[labels])}
 
 
 # Which share of the frames a training hides, and how many in a row; one that begins with much never leaves the blank. Longer
@@ -36,7 +44,7 @@ def vocabulary() -> dict[str, int]:
 LITTLE, MUCH = (0.05, 4), (0.3, 5)
 
 
-def make_config(hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
+def make_config(labels: Labels = "digits", hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
     """The architecture, and what a training hides of the frames.
 
     The front end is thin where there are many frames, since that is where the time goes: its first convolution alone
@@ -44,7 +52,7 @@ def make_config(hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
     so it can run as the sound arrives. One frame stands for 20 ms, as in every wav2vec 2.0.
     """
     return Wav2Vec2Config(
-        vocab_size=len(vocabulary()),
+        vocab_size=len(vocabulary(labels)),
         hidden_size=160,
         num_hidden_layers=5,
         num_attention_heads=4,
@@ -64,7 +72,7 @@ def make_config(hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
         hidden_dropout=0.1,
         activation_dropout=0.0,
         # Digits are learnt too slowly rather than by heart, and to draw this one takes a tenth of a step.
-        attention_dropout=0.0,
+        attention_dropout=0.1 if labels == "phonemes" else 0.0,
         feat_proj_dropout=0.0,
         final_dropout=0.1,
         layerdrop=0.0,
@@ -74,13 +82,13 @@ def make_config(hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
         mask_feature_prob=0.05,
         mask_feature_length=8,
         ctc_loss_reduction="mean",
-        # Of digits played faster there may be more than frames.
+        # A digit of 0.14 s has hardly more frames than letters; played faster it may have too few.
         ctc_zero_infinity=True,
         architectures=["Wav2Vec2ForCTC"],
     )
 
 
-# The root mean square of the first convolution's kernel; as it is drawn, it is 0.45. While pretraining goes on, the first of
+# The root mean square of the first convolution's kernel; as it is drawn, it is 0.45. While pretraining and phonemes go on, the first of
 # these grows to five times itself, and rooms come back; digits are learnt with the second, which stays.
 HUSHED, HUSHED_FOR_DIGITS = 0.0045, 0.0126
 
@@ -97,16 +105,23 @@ def hush(model: TFWav2Vec2ForCTC | TFWav2Vec2ForPreTraining, size: float = HUSHE
     kernel.assign(kernel * (size / keras.ops.sqrt(keras.ops.mean(keras.ops.square(kernel)))))
 
 
-def encode(words: Iterable[str]) -> list[int]:
+def encode(words: Iterable[str], labels: Labels = "digits") -> list[int]:
     """The label ids of words, as the tokenizer gives them for their transcript."""
-    ids = vocabulary()
-    return [ids[symbol] for symbol in written(words)]
+    ids = vocabulary(labels)
+    return [ids[symbol] for symbol in spelt(words, labels)]
 
 
-def make_processor() -> Wav2Vec2Processor:
+def spelt(words: Iterable[str], labels: Labels) -> str:
+    """Words as the model writes them, one character for each label: "703", or pronunciations with a bar between them."""
+    if labels == "digits":
+        return written(words)
+    return "|".join(map(pronunciation, words))
+
+
+def make_processor(labels: Labels = "digits") -> Wav2Vec2Processor:
     """What belongs to the model: 16 kHz at unit variance, lengths as a mask, one label for each symbol."""
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=SAMPLE_RATE, return_attention_mask=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.json"
-        write_json(path, vocabulary())
+        write_json(path, vocabulary(labels))
         return Wav2Vec2Processor(extractor, Wav2Vec2CTCTokenizer(path))

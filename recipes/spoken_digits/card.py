@@ -24,6 +24,7 @@ from tfwav2vec2.weights.files import read_json, write_atomically
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "everything": (),
     "no pretraining": ("pretraining",),
+    "no phonemes": ("phonemes",),
     "no voices of Kokoro": ("kokoro",),
     "no voices of Flite": ("flite",),
     "no synthetic voices": ("espeak", "flite", "kokoro"),

@@ -1,12 +1,12 @@
 """One fold of the cross-validation, from nothing: ``python -m recipes.spoken_digits.fold lucas --data DATA --folder FOLDER``.
 
-Three stages: what speech sounds like (:mod:`recipes.spoken_digits.pretrain`), digits in synthetic voices, digits of people. The
-first two hear none of the people who say digits, so that all folds share them; of the speaker who is left out no stage hears
+Four stages: what speech sounds like (:mod:`recipes.spoken_digits.pretrain`), phonemes, digits in synthetic voices, digits of people. The
+first three hear none of the people who say digits, so that all folds share them; of the speaker who is left out no stage hears
 anything. What is in FOLDER already is not done again, and what was cut off goes on. ``nobody`` is left out of the model that is
 given to people.
 
-What the first two left is kept in ``stages`` beside this file, so that a fold takes a quarter of an hour and not an evening;
-``--from-nothing`` does them too.
+What shared stages left is kept in ``stages`` beside this file, so that a fold takes less than an evening; ``--from-nothing`` does
+them too.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from tfwav2vec2.transcription.transcriber import Transcriber
 from tfwav2vec2.weights.files import read_json, write_json
 
 NOBODY = "nobody"
-STAGES = ("pretraining", "hiding")
-# After 2,200 of 12,000 steps strangers were read as well (22.3 % errors) as after 5,200 (22.5 %).
+STAGES = ("pretraining", "phonemes", "hiding")
+PHONEME_STEPS, PHONEME_RATE = 2400, 1.5e-3
+PHONEME_BATCH_SECONDS = 48  # a reading is of a dozen
 VOICES_STEPS, VOICES_RATE = 6000, 1.2e-3
 # Twice as many read the people better (4.5 to 2.9 %) and a stranger worse (5.3 to 7.9 %).
 DIGIT_STEPS, DIGIT_RATE = 1600, 1e-3
@@ -42,7 +43,7 @@ VOICES: set[Part] = {"espeak", "flite", "kokoro"}
 STRENGTH = 0.7  # of the surroundings of digits
 RESULTS, DONE = "results.json", "done"
 KEPT = Path(__file__).parent / "stages"
-PRETRAINED, SPOKEN = "pretrained", "voices"
+PRETRAINED, PHONEMES, SPOKEN = "pretrained", "phonemes", "voices"
 
 
 def run_fold(
@@ -95,16 +96,16 @@ def _digits(
     """The model of the people's digits."""
     parts: tuple[Part, ...] = tuple(part for part in PARTS if part in without)
     voiced = not set(parts) >= VOICES
-    if not from_nothing and shorter == 1 and set(without) <= {"hiding"}:
-        start: Path | None = KEPT / SPOKEN
-    else:
-        start = None if "pretraining" in without else _pretrained(data, folder, seed, from_nothing)
-        if voiced:
-            shared = folder / fold_name(SPOKEN, tuple(each for each in without if each != "hiding"), shorter)
-            start = _voices(data, folder, shared, start, VOICES_STEPS // shorter, parts, seed)
+    kept = None if from_nothing or shorter > 1 or set(without) - {"hiding"} else _kept(SPOKEN)
+    start = kept or _phonemes(data, folder, without, seed, from_nothing)
+    if voiced and not kept:
+        shared = folder / fold_name(SPOKEN, tuple(each for each in without if each != "hiding"), shorter)
+        steps = VOICES_STEPS // shorter
+        material = Material(data, folder, steps, seed, "digits", None, parts, STRENGTH, people=False)
+        start = _once(material, shared, start, VOICES_RATE)
     steps = DIGIT_STEPS if voiced else VOICES_STEPS + DIGIT_STEPS
     material = Material(
-        data, folder, steps // shorter, seed, left_out, parts, STRENGTH,
+        data, folder, steps // shorter, seed, "digits", left_out, parts, STRENGTH,
         # A model that writes digits already needs no single ones first.
         curriculum=not voiced,
     )  # fmt: skip
@@ -112,25 +113,45 @@ def _digits(
     return train(material, own, start, DIGIT_RATE, LITTLE if "hiding" in without else MUCH)
 
 
+def _phonemes(
+    data: Path, folder: Path, without: tuple[str, ...], seed: int, from_nothing: bool
+) -> Path | None:
+    """The model of phonemes that the digits start from, or what is there without it."""
+    start = None if "pretraining" in without else _pretrained(data, folder, seed, from_nothing)
+    if "phonemes" in without:
+        return start
+    if start and not from_nothing and (kept := _kept(PHONEMES)):
+        return kept
+    # These voices say digits and no more; readings have words enough.
+    material = Material(
+        data, folder, PHONEME_STEPS, seed, "phonemes", without=("flite", "kokoro"), people=False,
+        batch_seconds=PHONEME_BATCH_SECONDS,
+    )  # fmt: skip
+    own = folder / (PHONEMES if start else f"{PHONEMES}-unpretrained")
+    return _once(material, own, start, PHONEME_RATE)
+
+
 def _pretrained(data: Path, folder: Path, seed: int, from_nothing: bool) -> Path:
-    """The backbone that the digits start from."""
-    if not from_nothing:
-        return KEPT / PRETRAINED
+    """The backbone that everything starts from."""
     backbone = folder / PRETRAINED / "backbone"
+    if not from_nothing and (kept := _kept(PRETRAINED)):
+        return kept
     if not backbone.exists():
         pretrain(data, folder / PRETRAINED, EPOCHS, seed)
     return backbone
 
 
-def _voices(
-    data: Path, folder: Path, own: Path, start: Path | None, steps: int, parts: tuple[Part, ...], seed: int
-) -> Path:
-    """The model of digits in synthetic voices, which folds share."""
-    if not (own / DONE).exists():
-        material = Material(data, folder, steps, seed, None, parts, STRENGTH, people=False)
-        train(material, own, start, VOICES_RATE)
-        (own / DONE).touch()
-    return own / BEST
+def _kept(stage: str) -> Path | None:
+    """What the repository keeps of a stage, if anything."""
+    return KEPT / stage if (KEPT / stage).exists() else None
+
+
+def _once(material: Material, folder: Path, start: Path | None, rate: float) -> Path:
+    """Train what folds share, if it is not there."""
+    if not (folder / DONE).exists():
+        train(material, folder, start, rate)
+        (folder / DONE).touch()
+    return folder / BEST
 
 
 def measure_fold(model: Path, data: Path, left_out: str | None, *, streamed: bool = True) -> dict[str, Any]:
@@ -195,9 +216,7 @@ def _per_cent(errors: WordErrors) -> float:
     help="Divide the steps that teach digits by this.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of everything.")
-@click.option(
-    "--from-nothing", is_flag=True, help="Pretrain and learn from synthetic voices too: an evening."
-)
+@click.option("--from-nothing", is_flag=True, help="Train what the repository keeps anew too.")
 def main(
     speaker: str,
     data: Path,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from recipes.spoken_digits import espeak, flite, kokoro
-from recipes.spoken_digits.augmentation import Surroundings
-from recipes.spoken_digits.batches import TrainingStrings
+from recipes.spoken_digits.architecture import Labels
+from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings
+from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
 from recipes.spoken_digits.corpus import Clip, by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
+from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
 from recipes.spoken_digits.synthesizers import Utterance, render
 
@@ -38,11 +40,13 @@ class Material:
     cache: Path
     steps: int
     seed: int = 0
+    labels: Labels = "digits"
     left_out: str | None = None
     without: tuple[Part, ...] = ()
     strongest: float = 1.0
     people: bool = True
     curriculum: bool = True
+    batch_seconds: int = BATCH_SECONDS
 
     def strings(self) -> TrainingStrings:
         """The strings to train on."""
@@ -59,7 +63,7 @@ class Material:
         return TrainingStrings(
             recordings,
             formants,
-            Surroundings.make(teaching, rng),
+            Surroundings.make(teaching, rng, FOR_PHONEMES if self.labels == "phonemes" else FOR_DIGITS),
             self.steps,
             lent,
             neural,
@@ -67,6 +71,8 @@ class Material:
             self.seed,
             self.curriculum,
             strongest=0.0 if "surroundings" in self.without else self.strongest,
+            labels=self.labels,
+            batch_seconds=self.batch_seconds,
         )
 
     def validation(self) -> dict[str, list[DigitString]]:
@@ -84,11 +90,17 @@ class Material:
             "kokoro": list(by_speaker(neural).values()),
             "heard": list(by_speaker(heard).values()),
         }
-        return {
+        sets = {
             name: plain_strings(clips, VALIDATION_STRINGS_OF_A_LENGTH // len(clips), self.seed)
             for name, clips in pools.items()
             if clips
         }
+        if self.labels == "phonemes":  # what the model writes is compared with what is said, word by word
+            sets = {
+                name: [replace(each, words=tuple(map(pronunciation, each.words))) for each in strings]
+                for name, strings in sets.items()
+            }
+        return sets
 
     def _voices(self, part: Part, draw: Callable[[], Sequence[Utterance]]) -> list[Clip]:
         """The clips of a synthesizer, or none where it is left out."""

@@ -1,6 +1,6 @@
 """Open speech: readings of LibriSpeech and LJ Speech by some 250 people, none of whom says digits one by one.
 
-They teach that most speech holds no digits. One reader in five is kept to measure on.
+They teach what people sound like, letter by letter, and that most speech holds no digits. One reader in five is kept to measure on.
 """
 
 from __future__ import annotations

@@ -38,9 +38,7 @@ def pretrain(data: Path, folder: Path, epochs: int, seed: int = 0) -> dict[str, 
         The figures of each epoch.
     """
     start = folder / "start"
-    config = make_config()
-    config.attention_dropout = 0.1
-    config.save_pretrained(start)
+    make_config("phonemes").save_pretrained(start)
     extractor = make_processor().feature_extractor
     extractor.save_pretrained(start)
     keras.utils.set_random_seed(seed)

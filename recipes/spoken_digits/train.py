@@ -10,7 +10,7 @@ import json
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import keras
@@ -19,6 +19,7 @@ import numpy as np
 from recipes.spoken_digits.architecture import (
     HUSHED_FOR_DIGITS,
     LITTLE,
+    Labels,
     hush,
     make_config,
     make_processor,
@@ -114,12 +115,12 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def make_model(start: Path | None, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
-    """A new model, or the one of ``start``, with a new head if it has none.
+def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
+    """A new model, or the one of ``start`` with a new head if it writes other labels.
 
-    It keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it.
+    One that writes digits keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it.
     """
-    config = make_config(hidden)
+    config = make_config(labels, hidden)
     if start is None:
         model = TFWav2Vec2ForCTC(config)
     else:
@@ -128,8 +129,11 @@ def make_model(start: Path | None, hidden: tuple[float, int] = LITTLE) -> TFWav2
             model = TFWav2Vec2ForCTC.from_pretrained(
                 start, config=config, strict="backbone", ignore_mismatched_sizes=True
             )
-    hush(model, HUSHED_FOR_DIGITS)
-    model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
+    if labels == "digits":
+        hush(model, HUSHED_FOR_DIGITS)
+        model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
+    elif start is None:
+        hush(model)
     return model
 
 
@@ -155,7 +159,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(material.seed)
     training = material.strings()
-    model = make_model(start, hidden)
+    model = make_model(start, material.labels, hidden)
     model.configure_call(jit_compile=False)
     model.compile(optimizer=make_optimizer(material.steps, learning_rate))
     click.echo(f"{model.count_params():,} weights")
@@ -174,7 +178,7 @@ def train(
         callbacks=[
             KeepState(folder),
             keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            Validate(folder, make_processor(), material.validation()),
+            Validate(folder, make_processor(material.labels), material.validation()),
         ],
         verbose=0,
     )
@@ -203,6 +207,7 @@ def train(
     help="A model of this recipe to train further.",
 )
 @click.option("--strength", default=1.0, show_default=True, help="How strong noise and rooms become, 0 to 1.")
+@click.option("--labels", type=click.Choice(get_args(Labels)), default="digits", show_default=True)
 @click.option("--left-out", type=click.Choice(SPEAKERS), help="The stranger, of whom nothing is heard.")
 @click.option("--without", type=click.Choice(PARTS), multiple=True, help="A part to leave out.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the voices and the strings.")
@@ -214,6 +219,7 @@ def main(
     learning_rate: float,
     start: Path | None,
     strength: float,
+    labels: Labels,
     left_out: str | None,
     without: tuple[Part, ...],
     seed: int,
@@ -221,7 +227,7 @@ def main(
     """Train the model of spoken digits, or go on with a training that was cut off."""
     if steps % STEPS_OF_AN_EPOCH or steps <= 0:
         raise click.BadParameter(f"--steps must be a multiple of {STEPS_OF_AN_EPOCH} above 0; got {steps}")
-    material = Material(data, cache, steps, seed, left_out, without, strength)
+    material = Material(data, cache, steps, seed, labels, left_out, without, strength)
     train(material, folder, start, learning_rate)
 
 

@@ -67,7 +67,7 @@ def test_a_room_starts_with_the_direct_sound_and_dies_away():
 
 def test_colour_is_bounded_and_positive():
     for seed in range(20):
-        gains = colour(513, np.random.default_rng(seed), Shares(0.0, 1.0, 0.0, 0.0))
+        gains = colour(513, np.random.default_rng(seed))
         assert (gains > 0).all()
         assert gains.max() <= decibels(6.0) + 1e-6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recipes.spoken_digits.batches import TrainingStrings
+from recipes.spoken_digits.batches import TrainingStrings, collate
 from recipes.spoken_digits.open_speech import Reading, read_open_speech, stretch
 from recipes.spoken_digits.silence import FalseAlarms, clips_without_digits, false_alarms
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -40,13 +40,22 @@ def test_readers_who_are_measured_teach_nothing(shared_data) -> None:
     assert letters <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
 
 
-def test_open_speech_is_trained_on_as_nothing(tones, surroundings) -> None:
+def test_open_speech_is_trained_on_as_nothing_and_read_where_phonemes_are_learnt(
+    tones, surroundings, needs
+) -> None:
     readings = [reading("a", "HE SAID IT'S NOTHING"), reading("b", "THEY WENT")]
     kinds = {"flite": tones, "readings": readings}
     supply = TrainingStrings(tones, tones[:30], surroundings, 40, **kinds, curriculum=False)
     silent = [string for step in range(20) for string in supply.draw(step) if not string.words]
     said = [string for step in range(20) for string in supply.draw(step) if string.words]
     assert 0.05 < len(silent) / (len(silent) + len(said)) < 0.25
+    sounds = TrainingStrings([], tones[:30], surroundings, 40, **kinds, curriculum=False, labels="phonemes")
+    found = sounds.draw_readings(1)
+    assert {string.words for string in found} <= {each.words for each in readings}
+    needs("espeak-ng")
+    assert collate(found, "phonemes")["labels"].max() >= 5
+    digits, read = (next(sounds.batches(step))["labels"] for step in (0, 1))
+    assert digits.shape != read.shape or (digits != read).any()
 
 
 def test_false_alarms_are_counted() -> None:
