@@ -5,8 +5,7 @@ first three hear none of the people who say digits, so that all folds share them
 anything. What is in FOLDER already is not done again, and what was cut off goes on. ``nobody`` is left out of the model that is
 given to people.
 
-What shared stages left is kept in ``stages`` beside this file, so that a fold takes less than an evening; ``--from-nothing`` does
-them too.
+What shared stages left is kept in ``stages`` beside this file, so far of the first; ``--from-nothing`` does that anew too.
 """
 
 from __future__ import annotations
@@ -133,9 +132,9 @@ def _phonemes(
 
 def _pretrained(data: Path, folder: Path, seed: int, from_nothing: bool) -> Path:
     """The backbone that everything starts from."""
-    backbone = folder / PRETRAINED / "backbone"
     if not from_nothing and (kept := _kept(PRETRAINED)):
         return kept
+    backbone = folder / PRETRAINED / "backbone"
     if not backbone.exists():
         pretrain(data, folder / PRETRAINED, EPOCHS, seed)
     return backbone

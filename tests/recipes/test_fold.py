@@ -131,11 +131,10 @@ def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path
     }
 
 
-@pytest.mark.parametrize("stage", [fold.PRETRAINED, fold.PHONEMES, fold.SPOKEN])
+@pytest.mark.parametrize("stage", sorted(each.name for each in fold.KEPT.iterdir() if each.is_dir()))
 def test_what_the_repository_keeps_is_of_the_recipe(stage: str) -> None:
     kept = fold.KEPT / stage
-    if not kept.exists():
-        pytest.skip(f"{kept} is not kept: the fold trains it")
+    assert stage in (fold.PRETRAINED, fold.PHONEMES, fold.SPOKEN)
     model = make_model(kept, "digits")
     logits = model.predict_on_batch(np.zeros((1, 16_000), np.float32))["logits"]
     assert np.isfinite(logits).all()
