@@ -35,7 +35,6 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 }
 # What makes the ablations affordable: with whole trainings they would take two cores half a day.
 SHORTER = 2
-STREAMED = "streamed wer"
 ALARMS = ("open speech", "noise", "music")
 PICTURE = "confusions.png"
 NOTHING = "nothing"
@@ -77,8 +76,8 @@ def _header(*columns: str) -> list[str]:
 
 def _rates(found: Mapping[str, Any], *, streamed: bool) -> list[float]:
     """The word error rates of a table, in per cent."""
-    stranger = [found["unheard"]["wer"], *([found["unheard"][STREAMED]] if streamed else [])]
-    return [*stranger, found["heard"]["wer"]]
+    ways = ("wer", "streamed wer") if streamed else ("wer",)
+    return [*(found["unheard"][way] for way in ways), found["heard"]["wer"]]
 
 
 def _alarms(found: Mapping[str, Any]) -> str:

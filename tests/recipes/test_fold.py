@@ -113,20 +113,22 @@ def test_a_shorter_fold_has_shorter_stages_of_digits_of_its_own(
 def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
     nothing = {"from_nothing": True}
     fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",), **nothing)
-    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining", "phonemes", "flite"), **nothing)
+    fold.run_fold(
+        "jackson", tmp_path, tmp_path, ("pretraining", "phonemes", "flite", "open speech"), **nothing
+    )
     fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", *sorted(fold.VOICES), "hiding"), **nothing)
     assert stages == [
         ("phonemes", NONE, ("flite", "kokoro"), None, False),
         ("digits", NONE, (), "phonemes-unpretrained", False),
         ("digits", "jackson", (), "voices-pretraining", True),
-        ("digits", NONE, ("flite",), None, False),
-        ("digits", "jackson", ("flite",), "voices-flite-phonemes-pretraining", True),
+        ("digits", NONE, ("flite", "open speech"), None, False),
+        ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes-pretraining", True),
         "pretraining",
         ("digits", "jackson", ("espeak", "flite", "kokoro"), "backbone", False),
     ]
     assert {path.name for path in tmp_path.iterdir() if (path / fold.RESULTS).exists()} == {
         "jackson-pretraining",
-        "jackson-flite-phonemes-pretraining",
+        "jackson-flite-openspeech-phonemes-pretraining",
         "jackson-espeak-flite-hiding-kokoro-phonemes",
     }
 
