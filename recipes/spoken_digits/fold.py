@@ -5,7 +5,7 @@ first three hear none of the people who say digits, so that all folds share them
 anything. What is in FOLDER already is not done again, and what was cut off goes on. ``nobody`` is left out of the model that is
 given to people.
 
-What shared stages left is kept in ``stages`` beside this file, so far of the first; ``--from-nothing`` does that anew too.
+What shared stages left is kept in ``stages`` beside this file, so far of the first two; ``--from-nothing`` does them anew too.
 """
 
 from __future__ import annotations
