@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import keras
 
-from recipes.spoken_digits.corpus import written
+from recipes.spoken_digits.corpus import WORDS, written
 from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 from tfwav2vec2.audio.feature_extractor import Wav2Vec2FeatureExtractor
 from tfwav2vec2.audio.loading import SAMPLE_RATE
@@ -21,12 +21,14 @@ from tfwav2vec2.weights.files import write_json
 if TYPE_CHECKING:
     from tfwav2vec2 import TFWav2Vec2ForCTC, TFWav2Vec2ForPreTraining
 
-Labels = Literal["phonemes", "digits"]
+Labels = Literal["phonemes", "both", "digits"]
 
+DIGITS = tuple("0123456789")
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 SYMBOLS: dict[Labels, tuple[str, ...]] = {
     "phonemes": PHONEMES,
-    "digits": tuple("0123456789"),
+    "both": (*DIGITS, *PHONEMES),
+    "digits": DIGITS,
 }
 
 
@@ -34,7 +36,8 @@ def vocabulary(labels: Labels = "digits") -> dict[str, int]:
     """The ids of what the model writes.
 
     A model of sounds spreads each over several frames, and the best path then loses the space between two words. So they
-    teach the encoder, and the model in use writes one symbol for each word.
+    teach the encoder, and the model in use writes one symbol for each word. One that writes both has its digits first, so that of its
+    head the first rows are a head of digits (see :func:`recipes.spoken_digits.train.make_model`).
     """
     return {token: index for index, token in enumerate(SPECIAL_TOKENS + SYMBOLS[labels])}
 
@@ -112,9 +115,11 @@ def encode(words: Iterable[str], labels: Labels = "digits") -> list[int]:
 
 
 def spelt(words: Iterable[str], labels: Labels) -> str:
-    """Words as the model writes them, one character for each label: "703", or pronunciations with a bar between them."""
+    """Words as the model writes them, one character for each label: "703", pronunciations with a bar between them, or "7aɪz" for SEVEN EYES."""
     if labels == "digits":
         return written(words)
+    if labels == "both":
+        return "".join(written([word]) if word in WORDS else pronunciation(word) for word in words)
     return "|".join(map(pronunciation, words))
 
 

@@ -45,6 +45,8 @@ TIGHT, TIGHT_DB = 0.5, (8.0, 30.0)
 # Of a training on phonemes two batches of three are readings, once strings of digits are written. After 180 steps of
 # these alone the model stayed at blank to the end of 1,200; 450 were enough.
 FIRST_READING = 0.19
+# Where readings are written in phonemes and strings in digits, so many batches to one of readings.
+STRINGS_TO_A_READING = 3
 
 # A longer training has no longer curriculum: while words are single nothing is learnt but these.
 CURRICULUM_STEPS = 3000
@@ -134,10 +136,8 @@ class TrainingStrings:
     def batches(self, first_step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Batches from ``first_step`` on, without end."""
         for step in itertools.count(first_step):
-            progress = self._progress(step)
-            reads = self.labels == "phonemes" and progress > FIRST_READING and step % 3
-            batch = collate(self.draw_readings(step) if reads else self.draw(step), self.labels)
-            if self.labels == "digits":
+            batch = collate(self.draw_readings(step) if self._reads(step) else self.draw(step), self.labels)
+            if self.labels != "phonemes":
                 batch["input_values"] *= self._levels(step, len(batch["input_values"]))
             yield batch
 
@@ -153,6 +153,14 @@ class TrainingStrings:
         made = tf.data.Dataset.from_generator(lambda: self.batches(first_step), output_signature=signature)
         return made.prefetch(BATCHES_AHEAD)
 
+    def _reads(self, step: int) -> bool:
+        """Whether a batch is of readings."""
+        if not self.readings or self.labels == "digits":
+            return False
+        if self.labels == "phonemes":
+            return self._progress(step) > FIRST_READING and step % 3 > 0
+        return step % (STRINGS_TO_A_READING + 1) == STRINGS_TO_A_READING
+
     def _levels(self, step: int, rows: int) -> np.ndarray:
         """How much louder or softer each string (rows, 1) of a step is than at unit variance."""
         rng = np.random.default_rng([self.seed, step, 2])
@@ -165,7 +173,8 @@ class TrainingStrings:
     def _string(self, words: int, surrounded: float, rng: np.random.Generator) -> DigitString:
         """A string of so many words, or now and then one without."""
         kind = rng.random()
-        if kind < OPEN_SPEECH and self.readings and surrounded:
+        # Where readings are written, a piece of one is not nothing.
+        if kind < OPEN_SPEECH and self.labels == "digits" and self.readings and surrounded:
             samples = stretch(self.readings, rng.uniform(*SILENT_SECONDS), rng)
             return DigitString(self.surroundings.apply(samples, rms(samples), rng, surrounded), (), ())
         if OPEN_SPEECH <= kind < OPEN_SPEECH + NO_SPEECH:
@@ -173,7 +182,7 @@ class TrainingStrings:
             return DigitString(self.surroundings.apply(samples, 1.0, rng, surrounded), (), ())
         clips = self._clips(rng)
         # The sounds that are written must be there.
-        tight = rng.uniform(*TIGHT_DB) if self.labels == "digits" and rng.random() < TIGHT else None
+        tight = rng.uniform(*TIGHT_DB) if self.labels != "phonemes" and rng.random() < TIGHT else None
         return augmented_string(clips, words, self.surroundings, rng, surrounded, tight)
 
     def _clips(self, rng: np.random.Generator) -> list[Clip]:

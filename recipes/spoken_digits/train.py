@@ -23,11 +23,13 @@ from recipes.spoken_digits.architecture import (
     hush,
     make_config,
     make_processor,
+    vocabulary,
 )
 from recipes.spoken_digits.corpus import SPEAKERS
 from recipes.spoken_digits.evaluate import measure, total
 from recipes.spoken_digits.material import PARTS, Material, Part
 from recipes.spoken_digits.strings import DigitString
+from tfwav2vec2.config import Wav2Vec2Config
 from tfwav2vec2.heads.ctc import TFWav2Vec2ForCTC
 from tfwav2vec2.processor import Wav2Vec2Processor
 from tfwav2vec2.transcription.transcriber import Transcriber
@@ -118,7 +120,8 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
     """A new model, or the one of ``start`` with a new head if it writes other labels.
 
-    One that writes digits keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it.
+    One that writes digits keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it. Of the head of one that
+    writes both, a model of digits keeps what writes digits.
     """
     config = make_config(labels, hidden)
     if start is None:
@@ -129,7 +132,12 @@ def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = L
             model = TFWav2Vec2ForCTC.from_pretrained(
                 start, config=config, strict="backbone", ignore_mismatched_sizes=True
             )
-    if labels == "digits":
+        begun = Wav2Vec2Config.from_pretrained(start).vocab_size
+        if labels == "digits" and begun == len(vocabulary("both")):
+            heads = model.lm_head, TFWav2Vec2ForCTC.from_pretrained(start).lm_head
+            for ours, both in zip(*(head.variables for head in heads), strict=True):
+                ours.assign(both[..., : config.vocab_size])
+    if labels != "phonemes":
         hush(model, HUSHED_FOR_DIGITS)
         model.wav2vec2.feature_extractor.conv_layers[0].conv.trainable = False
     elif start is None:

@@ -76,6 +76,16 @@ def test_what_writes_digits_keeps_its_first_convolution(tmp_path):
     )
 
 
+def test_a_model_of_digits_begins_with_the_head_that_wrote_them_among_phonemes(tmp_path):
+    both = make_model(None, "both")
+    both.save_pretrained(tmp_path)
+    digits = make_model(tmp_path, "digits")
+    sound = np.random.default_rng(0).standard_normal((1, 8000), np.float32)
+    written, all_written = (model.predict_on_batch(sound)["logits"] for model in (digits, both))
+    assert written.shape[-1] == len(vocabulary("digits")) < all_written.shape[-1]
+    np.testing.assert_allclose(written, all_written[..., : written.shape[-1]], atol=1e-5)
+
+
 def test_what_was_said_comes_back_from_its_labels():
     said = ("THREE", "EIGHT", "EIGHT")
     frames = [index for label in encode(said) for index in (label, label, 0)]

@@ -64,7 +64,7 @@ def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path
     assert stages == [
         "pretraining",
         ("phonemes", NONE, ("flite", "kokoro"), "backbone", False),
-        ("digits", NONE, (), "phonemes", False),
+        ("both", NONE, (), "phonemes", False),
         ("digits", "lucas", (), "voices", True),
     ]
     assert fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True) == found
@@ -85,12 +85,12 @@ def test_a_fold_starts_from_what_the_repository_keeps(
     fold.run_fold("nicolas", tmp_path, tmp_path, ("hiding",))
     fold.run_fold("nicolas", tmp_path, tmp_path, ("flite",))
     assert stages == [
-        ("digits", NONE, (), "kept phonemes", False),
+        ("both", NONE, (), "kept phonemes", False),
         ("digits", "lucas", (), "voices", True),
         ("digits", NONE, (), "kept pretrained", False),
         ("digits", "jackson", (), "voices-phonemes", True),
         ("digits", "nicolas", (), "kept voices", False),
-        ("digits", NONE, ("flite",), "kept phonemes", False),
+        ("both", NONE, ("flite",), "kept phonemes", False),
         ("digits", "nicolas", ("flite",), "voices-flite", True),
     ]
 
@@ -119,7 +119,7 @@ def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path
     fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", *sorted(fold.VOICES), "hiding"), **nothing)
     assert stages == [
         ("phonemes", NONE, ("flite", "kokoro"), None, False),
-        ("digits", NONE, (), "phonemes-unpretrained", False),
+        ("both", NONE, (), "phonemes-unpretrained", False),
         ("digits", "jackson", (), "voices-pretraining", True),
         ("digits", NONE, ("flite", "open speech"), None, False),
         ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes-pretraining", True),

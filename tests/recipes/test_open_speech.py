@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recipes.spoken_digits.architecture import vocabulary
 from recipes.spoken_digits.batches import TrainingStrings, collate
 from recipes.spoken_digits.open_speech import Reading, read_open_speech, stretch
 from recipes.spoken_digits.silence import FalseAlarms, clips_without_digits, false_alarms
@@ -56,6 +57,24 @@ def test_open_speech_is_trained_on_as_nothing_and_read_where_phonemes_are_learnt
     assert collate(found, "phonemes")["labels"].max() >= 5
     digits, read = (next(sounds.batches(step))["labels"] for step in (0, 1))
     assert digits.shape != read.shape or (digits != read).any()
+
+
+def test_where_phonemes_and_digits_are_written_every_fourth_batch_is_of_readings(
+    tones, surroundings, needs
+) -> None:
+    needs("espeak-ng")
+    readings = [reading("a", "HE SAID IT'S NOTHING"), reading("b", "THEY WENT")]
+    kinds = {"curriculum": False, "labels": "both"}
+    supply = TrainingStrings(tones, tones[:30], surroundings, 40, readings=readings, **kinds)
+    phonemes = [
+        bool((next(supply.batches(step))["labels"] >= len(vocabulary("digits"))).any()) for step in range(8)
+    ]
+    assert phonemes == [False, False, False, True] * 2
+    alone = TrainingStrings(tones, tones[:30], surroundings, 40, **kinds)
+    assert (next(alone.batches(3))["labels"] < len(vocabulary("digits"))).all()
+    heard = [string for step in range(20) for string in supply.draw(step)]
+    nothing = sum(not string.words for string in heard) / len(heard)
+    assert nothing < 0.12  # noise alone
 
 
 def test_false_alarms_are_counted() -> None:

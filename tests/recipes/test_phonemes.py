@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recipes.spoken_digits import synthesizers
-from recipes.spoken_digits.architecture import encode, make_processor, spelt
+from recipes.spoken_digits.architecture import encode, make_processor, spelt, vocabulary
 from recipes.spoken_digits.corpus import WORDS
 from recipes.spoken_digits.phonemes import PHONEMES, pronunciation
 
@@ -17,6 +17,14 @@ def test_words_are_spelt_as_they_are_said() -> None:
         "ONE": "wʌn", "WON": "wʌn", "EIGHT": "eɪt", "JUDGES": "dʒʌdʒɪz", "THE": "ðə", "BUTTER": "bʌɾɚ"
     }  # fmt: skip
     assert len({pronunciation(word) for word in WORDS}) == len(WORDS)
+
+
+@pytest.mark.usefixtures("espeak_ng")
+def test_digits_among_other_words_are_written_as_digits() -> None:
+    assert spelt(("SEVEN", "EYES", "TWO"), "both") == "7aɪz2"
+    ids = vocabulary("both")
+    assert encode(("SEVEN", "EYES", "TWO"), "both") == [ids[symbol] for symbol in "7aɪz2"]
+    assert list(ids)[: len(vocabulary("digits"))] == list(vocabulary("digits"))
 
 
 @pytest.mark.usefixtures("espeak_ng")
