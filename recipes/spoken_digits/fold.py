@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,9 @@ KEPT = Path(__file__).parent / "stages"
 PRETRAINED, PHONEMES, SPOKEN = "pretrained", "phonemes", "voices"
 
 
-def run_fold(
-    left_out: str | None,
-    data: Path,
-    folder: Path,
-    without: tuple[str, ...] = (),
-    shorter: int = 1,
-    seed: int = 0,
-    from_nothing: bool = False,
-) -> dict[str, Any]:
-    """Do what is left to do of a fold.
+@dataclass(frozen=True)
+class Fold:
+    """One fold: which stranger, and how his model is made.
 
     Args:
         left_out: the stranger, or None.
@@ -65,86 +58,86 @@ def run_fold(
             arrives is then not measured.
         seed: of everything.
         from_nothing: train what :data:`KEPT` holds anew too.
-
-    Returns:
-        What is in the fold's ``results.json`` too.
     """
-    own = folder / fold_name(left_out, without, shorter)
-    if not (own / RESULTS).exists():
-        best = _digits(left_out, data, folder, without, shorter, seed, from_nothing)
-        write_json(own / RESULTS, measure_fold(best, data, left_out, streamed=shorter == 1))
-    found: dict[str, Any] = read_json(own / RESULTS)
-    return found
+
+    left_out: str | None
+    data: Path
+    folder: Path
+    without: tuple[str, ...] = ()
+    shorter: int = 1
+    seed: int = 0
+    from_nothing: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do; what is in the fold's ``results.json`` comes back."""
+        own = self.folder / fold_name(self.left_out, self.without, self.shorter)
+        if not (own / RESULTS).exists():
+            best = self._digits(own)
+            write_json(
+                own / RESULTS, measure_fold(best, self.data, self.left_out, streamed=self.shorter == 1)
+            )
+        found: dict[str, Any] = read_json(own / RESULTS)
+        return found
+
+    def _digits(self, own: Path) -> Path:
+        """The model of the people's digits."""
+        parts: tuple[Part, ...] = tuple(part for part in PARTS if part in self.without)
+        voiced = not set(parts) >= VOICES
+        start = self._voices(parts) if voiced else self._phonemes()
+        steps = DIGIT_STEPS if voiced else VOICES_STEPS + DIGIT_STEPS
+        material = Material(
+            self.data, self.folder, steps // self.shorter, self.seed, "digits", self.left_out, parts, STRENGTH,
+            # A model that writes digits already needs no single ones first.
+            curriculum=not voiced,
+        )  # fmt: skip
+        return train(material, own, start, DIGIT_RATE, LITTLE if "hiding" in self.without else MUCH)
+
+    def _voices(self, parts: tuple[Part, ...]) -> Path:
+        """The model of digits in synthetic voices."""
+        without = tuple(each for each in self.without if each != "hiding")
+        if not without and self.shorter == 1 and (kept := self._kept(SPOKEN)):
+            return kept
+        # That human speech holds no digits is learnt where people say some; here readings are written in phonemes.
+        labels: Labels = "digits" if "phonemes" in without else "both"
+        material = Material(
+            self.data, self.folder, VOICES_STEPS // self.shorter, self.seed, labels, None, parts, STRENGTH, people=False
+        )  # fmt: skip
+        shared = self.folder / fold_name(SPOKEN, without, self.shorter)
+        return _once(material, shared, self._phonemes(), VOICES_RATE)
+
+    def _phonemes(self) -> Path | None:
+        """The model of phonemes that the digits start from, or what is there without it."""
+        start = None if "pretraining" in self.without else self._pretrained()
+        if "phonemes" in self.without:
+            return start
+        if start and (kept := self._kept(PHONEMES)):
+            return kept
+        # These voices say digits and no more; readings have words enough.
+        material = Material(
+            self.data, self.folder, PHONEME_STEPS, self.seed, "phonemes", without=("flite", "kokoro"), people=False,
+            batch_seconds=PHONEME_BATCH_SECONDS,
+        )  # fmt: skip
+        own = self.folder / (PHONEMES if start else f"{PHONEMES}-unpretrained")
+        return _once(material, own, start, PHONEME_RATE)
+
+    def _pretrained(self) -> Path:
+        """The backbone that everything starts from."""
+        if kept := self._kept(PRETRAINED):
+            return kept
+        backbone = self.folder / PRETRAINED / "backbone"
+        if not backbone.exists():
+            pretrain(self.data, self.folder / PRETRAINED, EPOCHS, self.seed)
+        return backbone
+
+    def _kept(self, stage: str) -> Path | None:
+        """What the repository keeps of a stage, if that is wanted."""
+        return KEPT / stage if not self.from_nothing and (KEPT / stage).exists() else None
 
 
 def fold_name(left_out: str | None, without: tuple[str, ...] = (), shorter: int = 1) -> str:
     """The name of a fold's folder."""
     name = "-".join([left_out or NOBODY, *sorted(each.replace(" ", "") for each in without)])
     return name if shorter == 1 else f"{name}.{shorter}"
-
-
-def _digits(
-    left_out: str | None,
-    data: Path,
-    folder: Path,
-    without: tuple[str, ...],
-    shorter: int,
-    seed: int,
-    from_nothing: bool,
-) -> Path:
-    """The model of the people's digits."""
-    parts: tuple[Part, ...] = tuple(part for part in PARTS if part in without)
-    voiced = not set(parts) >= VOICES
-    kept = None if from_nothing or shorter > 1 or set(without) - {"hiding"} else _kept(SPOKEN)
-    start = kept or _phonemes(data, folder, without, seed, from_nothing)
-    if voiced and not kept:
-        shared = folder / fold_name(SPOKEN, tuple(each for each in without if each != "hiding"), shorter)
-        steps = VOICES_STEPS // shorter
-        # That human speech holds no digits is learnt where people say some; here readings are written in phonemes.
-        labels: Labels = "digits" if "phonemes" in without else "both"
-        material = Material(data, folder, steps, seed, labels, None, parts, STRENGTH, people=False)
-        start = _once(material, shared, start, VOICES_RATE)
-    steps = DIGIT_STEPS if voiced else VOICES_STEPS + DIGIT_STEPS
-    material = Material(
-        data, folder, steps // shorter, seed, "digits", left_out, parts, STRENGTH,
-        # A model that writes digits already needs no single ones first.
-        curriculum=not voiced,
-    )  # fmt: skip
-    own = folder / fold_name(left_out, without, shorter)
-    return train(material, own, start, DIGIT_RATE, LITTLE if "hiding" in without else MUCH)
-
-
-def _phonemes(
-    data: Path, folder: Path, without: tuple[str, ...], seed: int, from_nothing: bool
-) -> Path | None:
-    """The model of phonemes that the digits start from, or what is there without it."""
-    start = None if "pretraining" in without else _pretrained(data, folder, seed, from_nothing)
-    if "phonemes" in without:
-        return start
-    if start and not from_nothing and (kept := _kept(PHONEMES)):
-        return kept
-    # These voices say digits and no more; readings have words enough.
-    material = Material(
-        data, folder, PHONEME_STEPS, seed, "phonemes", without=("flite", "kokoro"), people=False,
-        batch_seconds=PHONEME_BATCH_SECONDS,
-    )  # fmt: skip
-    own = folder / (PHONEMES if start else f"{PHONEMES}-unpretrained")
-    return _once(material, own, start, PHONEME_RATE)
-
-
-def _pretrained(data: Path, folder: Path, seed: int, from_nothing: bool) -> Path:
-    """The backbone that everything starts from."""
-    if not from_nothing and (kept := _kept(PRETRAINED)):
-        return kept
-    backbone = folder / PRETRAINED / "backbone"
-    if not backbone.exists():
-        pretrain(data, folder / PRETRAINED, EPOCHS, seed)
-    return backbone
-
-
-def _kept(stage: str) -> Path | None:
-    """What the repository keeps of a stage, if anything."""
-    return KEPT / stage if (KEPT / stage).exists() else None
 
 
 def _once(material: Material, folder: Path, start: Path | None, rate: float) -> Path:
@@ -228,9 +221,8 @@ def main(
     from_nothing: bool,
 ) -> None:
     """Train the model of which SPEAKER is a stranger, and print what it makes of him."""
-    found = run_fold(
-        None if speaker == NOBODY else speaker, data, folder, without, shorter, seed, from_nothing
-    )
+    left_out = None if speaker == NOBODY else speaker
+    found = Fold(left_out, data, folder, without, shorter, seed, from_nothing).run()
     click.echo(json.dumps(found))
 
 

@@ -58,7 +58,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, lengths: list[int]) -> list[Any]:
 
 
 def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path: Path) -> None:
-    found = fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True)
+    found = fold.Fold("lucas", tmp_path, tmp_path, from_nothing=True).run()
     assert found["left out"] == "lucas"
     assert found["streamed"]
     assert stages == [
@@ -67,8 +67,8 @@ def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path
         ("both", NONE, (), "phonemes", False),
         ("digits", "lucas", (), "voices", True),
     ]
-    assert fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True) == found
-    fold.run_fold(None, tmp_path, tmp_path, from_nothing=True)
+    assert fold.Fold("lucas", tmp_path, tmp_path, from_nothing=True).run() == found
+    fold.Fold(None, tmp_path, tmp_path, from_nothing=True).run()
     assert stages[4:] == [("digits", None, (), "voices", True)]
 
 
@@ -79,11 +79,11 @@ def test_a_fold_starts_from_what_the_repository_keeps(
     monkeypatch.setattr(fold, "KEPT", kept)
     for stage in (fold.PRETRAINED, fold.PHONEMES):
         (kept / stage).mkdir(parents=True)
-    fold.run_fold("lucas", tmp_path, tmp_path)
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes",))
+    fold.Fold("lucas", tmp_path, tmp_path).run()
+    fold.Fold("jackson", tmp_path, tmp_path, ("phonemes",)).run()
     (kept / fold.SPOKEN).mkdir()
-    fold.run_fold("nicolas", tmp_path, tmp_path, ("hiding",))
-    fold.run_fold("nicolas", tmp_path, tmp_path, ("flite",))
+    fold.Fold("nicolas", tmp_path, tmp_path, ("hiding",)).run()
+    fold.Fold("nicolas", tmp_path, tmp_path, ("flite",)).run()
     assert stages == [
         ("both", NONE, (), "kept phonemes", False),
         ("digits", "lucas", (), "voices", True),
@@ -98,25 +98,25 @@ def test_a_fold_starts_from_what_the_repository_keeps(
 def test_a_shorter_fold_has_shorter_stages_of_digits_of_its_own(
     stages: list[Any], lengths: list[int], tmp_path: Path
 ) -> None:
-    fold.run_fold("lucas", tmp_path, tmp_path, from_nothing=True)
+    fold.Fold("lucas", tmp_path, tmp_path, from_nothing=True).run()
     assert lengths == [fold.PHONEME_STEPS, fold.VOICES_STEPS, fold.DIGIT_STEPS]
-    found = fold.run_fold("lucas", tmp_path, tmp_path, shorter=2, from_nothing=True)
+    found = fold.Fold("lucas", tmp_path, tmp_path, shorter=2, from_nothing=True).run()
     assert lengths[3:] == [fold.VOICES_STEPS // 2, fold.DIGIT_STEPS // 2]
     assert stages[-1] == ("digits", "lucas", (), "voices.2", True)
     assert not found["streamed"]
     # Without synthetic voices there are as many steps, all of people.
     voices = ("espeak", "flite", "kokoro")
-    fold.run_fold("lucas", tmp_path, tmp_path, voices, shorter=2, from_nothing=True)
+    fold.Fold("lucas", tmp_path, tmp_path, voices, shorter=2, from_nothing=True).run()
     assert lengths[5:] == [fold.VOICES_STEPS // 2 + fold.DIGIT_STEPS // 2]
 
 
 def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path: Path) -> None:
     nothing = {"from_nothing": True}
-    fold.run_fold("jackson", tmp_path, tmp_path, ("pretraining",), **nothing)
-    fold.run_fold(
+    fold.Fold("jackson", tmp_path, tmp_path, ("pretraining",), **nothing).run()
+    fold.Fold(
         "jackson", tmp_path, tmp_path, ("pretraining", "phonemes", "flite", "open speech"), **nothing
-    )
-    fold.run_fold("jackson", tmp_path, tmp_path, ("phonemes", *sorted(fold.VOICES), "hiding"), **nothing)
+    ).run()
+    fold.Fold("jackson", tmp_path, tmp_path, ("phonemes", *sorted(fold.VOICES), "hiding"), **nothing).run()
     assert stages == [
         ("phonemes", NONE, ("flite", "kokoro"), None, False),
         ("both", NONE, (), "phonemes-unpretrained", False),
