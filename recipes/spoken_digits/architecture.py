@@ -42,12 +42,7 @@ def vocabulary(labels: Labels = "digits") -> dict[str, int]:
     return {token: index for index, token in enumerate(SPECIAL_TOKENS + SYMBOLS[labels])}
 
 
-# Which share of the frames a training hides, and how many in a row; one that begins with much never leaves the blank. Longer
-# spans hide a whole digit and leave nothing to tell it from another.
-LITTLE, MUCH = (0.05, 4), (0.3, 5)
-
-
-def make_config(labels: Labels = "digits", hidden: tuple[float, int] = LITTLE) -> Wav2Vec2Config:
+def make_config(labels: Labels = "digits") -> Wav2Vec2Config:
     """The architecture, and what a training hides of the frames.
 
     The front end is thin where there are many frames, since that is where the time goes: its first convolution alone
@@ -79,8 +74,9 @@ def make_config(labels: Labels = "digits", hidden: tuple[float, int] = LITTLE) -
         feat_proj_dropout=0.0,
         final_dropout=0.1,
         layerdrop=0.0,
-        mask_time_prob=hidden[0],
-        mask_time_length=hidden[1],
+        # A training that hides much never leaves the blank. Longer spans hide a whole digit and leave nothing to tell it from another.
+        mask_time_prob=0.05,
+        mask_time_length=4,
         mask_time_min_masks=0,
         mask_feature_prob=0.05,
         mask_feature_length=8,

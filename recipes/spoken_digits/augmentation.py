@@ -6,7 +6,7 @@ responses) is made once and drawn from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
@@ -26,6 +26,8 @@ LEVEL_DB = (-48.0, -10.0)
 CLEAN_LEVEL_DB = (-25.0, -15.0)
 
 TELEPHONE_RATE, MU = 8000, 255
+
+TEMPI, SLOWEST_TEMPO, FASTEST_TEMPO = 4, 0.65, 1.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,36 @@ def rms(samples: np.ndarray) -> float:
 def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     """Play faster (factor above 1) or slower: tempo, pitch and formants move together."""
     return soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE, quality="MQ").astype(np.float32)
+
+
+def change_tempo(samples: np.ndarray, factor: float, sampling_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Speak faster (factor above 1) or slower: pitch and formants stay.
+
+    Raises:
+        ImportError: where pedalboard is not installed.
+    """
+    try:
+        from pedalboard import time_stretch
+    except ImportError as error:
+        raise ImportError(
+            "Tempi are changed by pedalboard, which is not installed: pip install pedalboard"
+        ) from error
+    return time_stretch(samples.astype(np.float32), sampling_rate, factor)[0]
+
+
+def at_other_tempi(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
+    """Each clip, and after it :data:`TEMPI` more of it that are slower or faster.
+
+    Four people have four tempi. A stranger who makes SIX last 0.7 s was read with 26 % errors, and with 14 % once hurried by a third.
+    """
+    slowest, fastest = np.log(SLOWEST_TEMPO), np.log(FASTEST_TEMPO)
+    return [
+        replace(clip, samples=change_tempo(clip.samples, float(np.exp(rng.uniform(slowest, fastest)))))
+        if again
+        else clip
+        for clip in clips
+        for again in range(1 + TEMPI)
+    ]
 
 
 def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from recipes.spoken_digits.corpus import SPEAKERS, WORDS
-from recipes.spoken_digits.fold import RESULTS, fold_name
+from recipes.spoken_digits.fold import RESULTS, STAGES, fold_name
 from recipes.spoken_digits.material import PARTS
 from tfwav2vec2.embedded import embedded_model
 from tfwav2vec2.training.pictures import draw_confusion
@@ -28,10 +28,11 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "no voices of Kokoro": ("kokoro",),
     "no voices of Flite": ("flite",),
     "no synthetic voices": ("espeak", "flite", "kokoro"),
+    "no other tempi": ("tempo",),
     "no surroundings": ("surroundings",),
+    "no augmentation: neither of the two": ("tempo", "surroundings"),
     "no open speech": ("open speech",),
-    "no hiding of frames": ("hiding",),
-    "no augmentation at all": (*PARTS, "hiding"),
+    "none of these": (*STAGES, *PARTS),
 }
 # What makes the ablations affordable: with whole trainings they would take two cores half a day.
 SHORTER = 2

@@ -11,7 +11,7 @@ import numpy as np
 
 from recipes.spoken_digits import espeak, flite, kokoro
 from recipes.spoken_digits.architecture import Labels
-from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings
+from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings, at_other_tempi
 from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
 from recipes.spoken_digits.corpus import Clip, by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
@@ -19,7 +19,7 @@ from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
 from recipes.spoken_digits.synthesizers import Utterance, render
 
-Part = Literal["espeak", "flite", "kokoro", "surroundings", "open speech"]
+Part = Literal["espeak", "flite", "kokoro", "tempo", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 ESPEAK_CLIPS, VALIDATION_CLIPS, FLITE_CLIPS = 3600, 400, 1600
@@ -53,6 +53,8 @@ class Material:
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
         recordings = read_recordings(self.data, self.left_out)["train"] if self.people else []
+        if "tempo" not in self.without:
+            recordings = at_other_tempi(recordings, np.random.default_rng(self.seed + 7))
         formants = self._voices("espeak", lambda: espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng))
         lent = self._voices(
             "flite", lambda: flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))

@@ -18,7 +18,6 @@ import numpy as np
 
 from recipes.spoken_digits.architecture import (
     HUSHED_FOR_DIGITS,
-    LITTLE,
     Labels,
     hush,
     make_config,
@@ -117,13 +116,13 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def make_model(start: Path | None, labels: Labels, hidden: tuple[float, int] = LITTLE) -> TFWav2Vec2ForCTC:
+def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
     """A new model, or the one of ``start`` with a new head if it writes other labels.
 
     One that writes digits keeps its first convolution as :func:`~recipes.spoken_digits.architecture.hush` leaves it. Of the head of one that
     writes both, a model of digits keeps what writes digits.
     """
-    config = make_config(labels, hidden)
+    config = make_config(labels)
     if start is None:
         model = TFWav2Vec2ForCTC(config)
     else:
@@ -150,7 +149,6 @@ def train(
     folder: Path,
     start: Path | None = None,
     learning_rate: float = 1.5e-3,
-    hidden: tuple[float, int] = LITTLE,
 ) -> Path:
     """Train, or go on with a training of this folder that was cut off.
 
@@ -159,7 +157,6 @@ def train(
         folder: where everything goes.
         start: a model of this recipe, or what :mod:`recipes.spoken_digits.pretrain` left.
         learning_rate: at its peak.
-        hidden: what is hidden of the frames (see :func:`~recipes.spoken_digits.architecture.make_config`).
 
     Returns:
         The folder of the model that read the validation strings best.
@@ -167,7 +164,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(material.seed)
     training = material.strings()
-    model = make_model(start, material.labels, hidden)
+    model = make_model(start, material.labels)
     model.configure_call(jit_compile=False)
     model.compile(optimizer=make_optimizer(material.steps, learning_rate))
     click.echo(f"{model.count_params():,} weights")

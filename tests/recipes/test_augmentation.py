@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from recipes.spoken_digits import augmentation
 from recipes.spoken_digits.augmentation import (
     Shares,
     Surroundings,
+    at_other_tempi,
     babble,
     change_speed,
+    change_tempo,
     colour,
     coloured_noise,
     decibels,
@@ -140,3 +143,35 @@ def test_a_telephone_leaves_the_band_below_4_khz(companded):
     middle = slice(1000, -1000)
     assert rms((kept - low)[middle]) < (0.02 if companded else 0.002)
     assert len(telephone(low[:1001], companded)) == 1001
+
+
+def test_another_tempo_keeps_the_pitch():
+    pytest.importorskip("pedalboard", reason="pedalboard is not installed")
+    tone = np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
+    for factor in (0.5, 2.0):
+        changed = change_tempo(tone, factor)
+        assert changed.dtype == np.float32
+        assert len(changed) == pytest.approx(len(tone) / factor, rel=0.02)
+        assert np.argmax(np.abs(np.fft.rfft(changed))) * SAMPLE_RATE / len(changed) == pytest.approx(
+            440, abs=5
+        )
+
+
+def test_clips_come_at_their_own_tempo_and_at_others(tones):
+    pytest.importorskip("pedalboard", reason="pedalboard is not installed")
+    found = at_other_tempi(tones[:3], np.random.default_rng(0))
+    assert len(found) == 3 * (1 + augmentation.TEMPI)
+    for place, clip in enumerate(tones[:3]):
+        own, *others = found[place * (1 + augmentation.TEMPI) :][: 1 + augmentation.TEMPI]
+        assert own is clip
+        for other in others:
+            assert (other.words, other.speaker, other.name) == (clip.words, clip.speaker, clip.name)
+            assert 0.6 < len(clip.samples) / len(other.samples) < 1.6
+        assert len({len(other.samples) for other in others}) == len(others)
+    assert at_other_tempi([], np.random.default_rng(0)) == []
+
+
+def test_without_pedalboard_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pedalboard", None)
+    with pytest.raises(ImportError, match="pip install pedalboard"):
+        change_tempo(np.zeros(100), 1.5)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from recipes.spoken_digits import fold
-from recipes.spoken_digits.architecture import LITTLE, MUCH
 from recipes.spoken_digits.material import Material
 from recipes.spoken_digits.train import make_model
 from tfwav2vec2.transcription.transcript import Transcript
@@ -37,13 +36,12 @@ def stages(monkeypatch: pytest.MonkeyPatch, lengths: list[int]) -> list[Any]:
         folder: Path,
         start: Path | None,
         learning_rate: float,
-        hidden: tuple[float, int] = LITTLE,
     ) -> Path:
         whom = material.left_out if material.people else NONE
         begun = start and (start.parent if start.name == fold.BEST else start).name
         if start and start.parent == fold.KEPT:
             begun = f"kept {begun}"
-        ran.append((material.labels, whom, material.without, begun, hidden == MUCH))
+        ran.append((material.labels, whom, material.without, begun))
         lengths.append(material.steps)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / fold.BEST
@@ -63,13 +61,13 @@ def test_folds_share_what_hears_no_speaker_of_digits(stages: list[Any], tmp_path
     assert found["streamed"]
     assert stages == [
         "pretraining",
-        ("phonemes", NONE, ("flite", "kokoro"), "backbone", False),
-        ("both", NONE, (), "phonemes", False),
-        ("digits", "lucas", (), "voices", True),
+        ("phonemes", NONE, ("flite", "kokoro"), "backbone"),
+        ("both", NONE, (), "phonemes"),
+        ("digits", "lucas", (), "voices"),
     ]
     assert fold.Fold("lucas", tmp_path, tmp_path, from_nothing=True).run() == found
     fold.Fold(None, tmp_path, tmp_path, from_nothing=True).run()
-    assert stages[4:] == [("digits", None, (), "voices", True)]
+    assert stages[4:] == [("digits", None, (), "voices")]
 
 
 def test_a_fold_starts_from_what_the_repository_keeps(
@@ -82,16 +80,16 @@ def test_a_fold_starts_from_what_the_repository_keeps(
     fold.Fold("lucas", tmp_path, tmp_path).run()
     fold.Fold("jackson", tmp_path, tmp_path, ("phonemes",)).run()
     (kept / fold.SPOKEN).mkdir()
-    fold.Fold("nicolas", tmp_path, tmp_path, ("hiding",)).run()
+    fold.Fold("nicolas", tmp_path, tmp_path, ("tempo",)).run()
     fold.Fold("nicolas", tmp_path, tmp_path, ("flite",)).run()
     assert stages == [
-        ("both", NONE, (), "kept phonemes", False),
-        ("digits", "lucas", (), "voices", True),
-        ("digits", NONE, (), "kept pretrained", False),
-        ("digits", "jackson", (), "voices-phonemes", True),
-        ("digits", "nicolas", (), "kept voices", False),
-        ("both", NONE, ("flite",), "kept phonemes", False),
-        ("digits", "nicolas", ("flite",), "voices-flite", True),
+        ("both", NONE, (), "kept phonemes"),
+        ("digits", "lucas", (), "voices"),
+        ("digits", NONE, (), "kept pretrained"),
+        ("digits", "jackson", (), "voices-phonemes"),
+        ("digits", "nicolas", ("tempo",), "kept voices"),
+        ("both", NONE, ("flite",), "kept phonemes"),
+        ("digits", "nicolas", ("flite",), "voices-flite"),
     ]
 
 
@@ -102,7 +100,7 @@ def test_a_shorter_fold_has_shorter_stages_of_digits_of_its_own(
     assert lengths == [fold.PHONEME_STEPS, fold.VOICES_STEPS, fold.DIGIT_STEPS]
     found = fold.Fold("lucas", tmp_path, tmp_path, shorter=2, from_nothing=True).run()
     assert lengths[3:] == [fold.VOICES_STEPS // 2, fold.DIGIT_STEPS // 2]
-    assert stages[-1] == ("digits", "lucas", (), "voices.2", True)
+    assert stages[-1] == ("digits", "lucas", (), "voices.2")
     assert not found["streamed"]
     # Without synthetic voices there are as many steps, all of people.
     voices = ("espeak", "flite", "kokoro")
@@ -116,20 +114,20 @@ def test_what_is_left_out_is_left_out_of_every_stage(stages: list[Any], tmp_path
     fold.Fold(
         "jackson", tmp_path, tmp_path, ("pretraining", "phonemes", "flite", "open speech"), **nothing
     ).run()
-    fold.Fold("jackson", tmp_path, tmp_path, ("phonemes", *sorted(fold.VOICES), "hiding"), **nothing).run()
+    fold.Fold("jackson", tmp_path, tmp_path, ("phonemes", *sorted(fold.VOICES), "tempo"), **nothing).run()
     assert stages == [
-        ("phonemes", NONE, ("flite", "kokoro"), None, False),
-        ("both", NONE, (), "phonemes-unpretrained", False),
-        ("digits", "jackson", (), "voices-pretraining", True),
-        ("digits", NONE, ("flite", "open speech"), None, False),
-        ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes-pretraining", True),
+        ("phonemes", NONE, ("flite", "kokoro"), None),
+        ("both", NONE, (), "phonemes-unpretrained"),
+        ("digits", "jackson", (), "voices-pretraining"),
+        ("digits", NONE, ("flite", "open speech"), None),
+        ("digits", "jackson", ("flite", "open speech"), "voices-flite-openspeech-phonemes-pretraining"),
         "pretraining",
-        ("digits", "jackson", ("espeak", "flite", "kokoro"), "backbone", False),
+        ("digits", "jackson", ("espeak", "flite", "kokoro", "tempo"), "backbone"),
     ]
     assert {path.name for path in tmp_path.iterdir() if (path / fold.RESULTS).exists()} == {
         "jackson-pretraining",
         "jackson-flite-openspeech-phonemes-pretraining",
-        "jackson-espeak-flite-hiding-kokoro-phonemes",
+        "jackson-espeak-flite-kokoro-phonemes-tempo",
     }
 
 

@@ -133,21 +133,6 @@ def test_kokoro_speaks_with_the_voices_that_are_asked_for(tmp_path):
     assert 0.4 < len(quick.samples) / len(clips[0].samples) < 0.65
 
 
-def test_what_is_hurried_keeps_its_pitch():
-    pytest.importorskip("pedalboard", reason="pedalboard is not installed")
-    tone = np.sin(2 * np.pi * 440 * np.arange(kokoro.RATE) / kokoro.RATE)
-    half = kokoro.hurried(tone, 2.0)
-    assert len(half) == pytest.approx(len(tone) / 2, rel=0.02)
-    assert np.argmax(np.abs(np.fft.rfft(half))) * kokoro.RATE / len(half) == pytest.approx(440, abs=5)
-    assert kokoro.hurried(tone, 1.0) is tone
-
-
-def test_without_pedalboard_it_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pedalboard", None)
-    with pytest.raises(ImportError, match="pip install pedalboard"):
-        kokoro.hurried(np.zeros(100), 1.5)
-
-
 def test_without_onnxruntime_kokoro_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     kokoro._session.cache_clear()
