@@ -49,6 +49,7 @@ FOREIGN = (
 )
 # Voices that only choose the checkpoint, so that it is chosen for strangers too.
 VALIDATION_VOICES = ("af_nova", "am_echo", "am_fenrir", "am_santa", "bf_lily", "bm_lewis")
+VALIDATION_PACES = 6
 # How often one of each is drawn, and how often a person is something between two.
 SHARES = (0.6, 0.22, 0.18)
 MIXED = 0.7
@@ -140,8 +141,13 @@ def draw_utterances(people: int, rng: np.random.Generator) -> list[KokoroUtteran
 
 
 def validation_utterances(rng: np.random.Generator) -> list[KokoroUtterance]:
-    """The same of the voices that only choose."""
-    return [utterance for voice in VALIDATION_VOICES for utterance in _ten_digits(voice, rng)]
+    """The same of the voices that only choose, each at several paces."""
+    return [
+        utterance
+        for _ in range(VALIDATION_PACES)
+        for voice in VALIDATION_VOICES
+        for utterance in _ten_digits(voice, rng)
+    ]
 
 
 def _draw_person(rng: np.random.Generator) -> str:

@@ -111,7 +111,14 @@ def test_each_of_kokoros_people_says_every_digit_once():
     assert all(len(set(ways)) == 8 for ways in kokoro.WAYS.values())
     drawn = {name for each in utterances for name in each.voice.split("+")[::2]}
     assert drawn == {*kokoro.AMERICAN, *kokoro.BRITISH, *kokoro.FOREIGN}
-    assert {each.voice for each in kokoro.validation_utterances(np.random.default_rng(1))}.isdisjoint(drawn)
+    choosing = kokoro.validation_utterances(np.random.default_rng(1))
+    assert {each.voice for each in choosing} == {*kokoro.VALIDATION_VOICES}
+    assert drawn.isdisjoint(kokoro.VALIDATION_VOICES)
+    assert (
+        len(choosing)
+        == len(set(choosing))
+        == kokoro.VALIDATION_PACES * len(kokoro.VALIDATION_VOICES) * pieces
+    )
 
 
 def test_kokoro_speaks_with_the_voices_that_are_asked_for(tmp_path):
