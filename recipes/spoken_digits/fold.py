@@ -81,7 +81,7 @@ class Fold:
 
     def _digits(self, own: Path) -> Path:
         """The model of the people's digits."""
-        parts: tuple[Part, ...] = tuple(part for part in PARTS if part in self.without)
+        parts = _parts(self.without)
         voiced = not set(parts) >= VOICES
         start = self._voices() if voiced else self._phonemes()
         steps = DIGIT_STEPS if voiced else VOICES_STEPS + DIGIT_STEPS
@@ -95,7 +95,7 @@ class Fold:
     def _voices(self) -> Path:
         """The model of digits in synthetic voices."""
         without = tuple(each for each in self.without if each != "tempo")  # which only people have
-        parts: tuple[Part, ...] = tuple(part for part in PARTS if part in without)
+        parts = _parts(without)
         if not without and self.shorter == 1 and (kept := self._kept(SPOKEN)):
             return kept
         # That human speech holds no digits is learnt where people say some; here readings are written in phonemes.
@@ -133,6 +133,11 @@ class Fold:
     def _kept(self, stage: str) -> Path | None:
         """What the repository keeps of a stage, if that is wanted."""
         return KEPT / stage if not self.from_nothing and (KEPT / stage).exists() else None
+
+
+def _parts(without: tuple[str, ...]) -> tuple[Part, ...]:
+    """Those of the things left out that are parts of the material; the others are stages."""
+    return tuple(part for part in PARTS if part in without)
 
 
 def fold_name(left_out: str | None, without: tuple[str, ...] = (), shorter: int = 1) -> str:

@@ -131,8 +131,7 @@ def make_model(start: Path | None, labels: Labels) -> TFWav2Vec2ForCTC:
             model = TFWav2Vec2ForCTC.from_pretrained(
                 start, config=config, strict="backbone", ignore_mismatched_sizes=True
             )
-        begun = Wav2Vec2Config.from_pretrained(start).vocab_size
-        if labels == "digits" and begun == len(vocabulary("both")):
+        if labels == "digits" and Wav2Vec2Config.from_pretrained(start).vocab_size == len(vocabulary("both")):
             heads = model.lm_head, TFWav2Vec2ForCTC.from_pretrained(start).lm_head
             for ours, both in zip(*(head.variables for head in heads), strict=True):
                 ours.assign(both[..., : config.vocab_size])
