@@ -6,7 +6,7 @@ responses) is made once and drawn from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
@@ -26,8 +26,6 @@ LEVEL_DB = (-48.0, -10.0)
 CLEAN_LEVEL_DB = (-25.0, -15.0)
 
 TELEPHONE_RATE, MU = 8000, 255
-
-TEMPI, SLOWEST_TEMPO, FASTEST_TEMPO = 4, 0.65, 1.5
 
 
 @dataclass(frozen=True)
@@ -86,21 +84,6 @@ def change_tempo(samples: np.ndarray, factor: float, sampling_rate: int = SAMPLE
             "Tempi are changed by pedalboard, which is not installed: pip install pedalboard"
         ) from error
     return time_stretch(samples.astype(np.float32), sampling_rate, factor)[0]
-
-
-def at_other_tempi(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
-    """Each clip, and after it :data:`TEMPI` more of it that are slower or faster.
-
-    Four people have four tempi. A stranger who makes SIX last 0.7 s was read with 26 % errors, and with 14 % once hurried by a third.
-    """
-    slowest, fastest = np.log(SLOWEST_TEMPO), np.log(FASTEST_TEMPO)
-    return [
-        replace(clip, samples=change_tempo(clip.samples, float(np.exp(rng.uniform(slowest, fastest)))))
-        if again
-        else clip
-        for clip in clips
-        for again in range(1 + TEMPI)
-    ]
 
 
 def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:

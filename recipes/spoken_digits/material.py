@@ -11,13 +11,14 @@ import numpy as np
 
 from recipes.spoken_digits import espeak, flite, kokoro
 from recipes.spoken_digits.architecture import Labels
-from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings, at_other_tempi
+from recipes.spoken_digits.augmentation import FOR_DIGITS, FOR_PHONEMES, Surroundings
 from recipes.spoken_digits.batches import BATCH_SECONDS, TrainingStrings
 from recipes.spoken_digits.corpus import Clip, by_speaker, read_recordings
 from recipes.spoken_digits.open_speech import read_open_speech
 from recipes.spoken_digits.phonemes import pronunciation
 from recipes.spoken_digits.strings import DigitString, plain_strings
 from recipes.spoken_digits.synthesizers import Utterance, render
+from recipes.spoken_digits.tempo import draw_tempi
 
 Part = Literal["espeak", "flite", "kokoro", "tempo", "surroundings", "open speech"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -53,8 +54,7 @@ class Material:
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
         recordings = read_recordings(self.data, self.left_out)["train"] if self.people else []
-        if "tempo" not in self.without:
-            recordings = at_other_tempi(recordings, np.random.default_rng(self.seed + 7))
+        recordings += self._voices("tempo", lambda: draw_tempi(recordings, self.seed))
         formants = self._voices("espeak", lambda: espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng))
         lent = self._voices(
             "flite", lambda: flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))
@@ -105,5 +105,5 @@ class Material:
         return sets
 
     def _voices(self, part: Part, draw: Callable[[], Sequence[Utterance]]) -> list[Clip]:
-        """The clips of a synthesizer, or none where it is left out."""
+        """The clips of a part that has some of its own, or none where it is left out."""
         return [] if part in self.without else render(draw(), self.cache / "synthetic")

@@ -10,7 +10,6 @@ from recipes.spoken_digits import augmentation
 from recipes.spoken_digits.augmentation import (
     Shares,
     Surroundings,
-    at_other_tempi,
     babble,
     change_speed,
     change_tempo,
@@ -155,20 +154,6 @@ def test_another_tempo_keeps_the_pitch():
         assert np.argmax(np.abs(np.fft.rfft(changed))) * SAMPLE_RATE / len(changed) == pytest.approx(
             440, abs=5
         )
-
-
-def test_clips_come_at_their_own_tempo_and_at_others(tones):
-    pytest.importorskip("pedalboard", reason="pedalboard is not installed")
-    found = at_other_tempi(tones[:3], np.random.default_rng(0))
-    assert len(found) == 3 * (1 + augmentation.TEMPI)
-    for place, clip in enumerate(tones[:3]):
-        own, *others = found[place * (1 + augmentation.TEMPI) :][: 1 + augmentation.TEMPI]
-        assert own is clip
-        for other in others:
-            assert (other.words, other.speaker, other.name) == (clip.words, clip.speaker, clip.name)
-            assert 0.6 < len(clip.samples) / len(other.samples) < 1.6
-        assert len({len(other.samples) for other in others}) == len(others)
-    assert at_other_tempi([], np.random.default_rng(0)) == []
 
 
 def test_without_pedalboard_it_is_named(monkeypatch):
