@@ -7,6 +7,7 @@ responses) is made once and drawn from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import soxr
@@ -51,7 +52,10 @@ FOR_PHONEMES = Shares(0.35, 0.5, 0.85, 0.4)
 FOR_DIGITS = Shares(0.7, 0.8, 0.85, 0.9, masks=0.5, uneven_db=10.0, tilt=(-5.0, 3.0))
 
 
-def decibels(value: float) -> float:
+Decibels = TypeVar("Decibels", float, np.ndarray)
+
+
+def decibels(value: Decibels) -> Decibels:
     """Decibels to an amplitude ratio."""
     return 10.0 ** (value / 20.0)
 
@@ -150,7 +154,7 @@ def colour(bins: int, rng: np.random.Generator, shares: Shares = FOR_PHONEMES) -
     if rng.random() < 0.5:
         high = rng.uniform(3000.0, 7500.0)
         gain -= 36.0 * np.maximum(np.log2(frequency / high), 0.0)
-    return (10.0 ** (gain / 20.0)).astype(np.float32)
+    return decibels(gain).astype(np.float32)
 
 
 def mask(bins: int, rng: np.random.Generator) -> np.ndarray:
@@ -160,7 +164,7 @@ def mask(bins: int, rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(1, 3))):
         centre, width = rng.uniform(np.log2(100.0), np.log2(4000.0)), rng.uniform(0.3, 1.2)
         gain[np.abs(octave - centre) < width / 2] = -rng.uniform(10.0, 40.0)
-    return (10.0 ** (gain / 20.0)).astype(np.float32)
+    return decibels(gain).astype(np.float32)
 
 
 def telephone(samples: np.ndarray, companded: bool) -> np.ndarray:

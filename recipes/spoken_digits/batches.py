@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recipes.spoken_digits.architecture import Labels, encode
-from recipes.spoken_digits.augmentation import Surroundings, change_speed, rms
+from recipes.spoken_digits.augmentation import Surroundings, change_speed, decibels, rms
 from recipes.spoken_digits.corpus import Clip, by_speaker
 from recipes.spoken_digits.open_speech import Reading, stretch
 from recipes.spoken_digits.strings import LONGEST, DigitString, augmented_string
@@ -164,7 +164,7 @@ class TrainingStrings:
     def _levels(self, step: int, rows: int) -> np.ndarray:
         """How much louder or softer each string (rows, 1) of a step is than at unit variance."""
         rng = np.random.default_rng([self.seed, step, 2])
-        return 10 ** (rng.uniform(-LEVEL_DB, LEVEL_DB, (rows, 1)).astype(np.float32) / 20)
+        return decibels(rng.uniform(-LEVEL_DB, LEVEL_DB, (rows, 1)).astype(np.float32))
 
     def _progress(self, step: int) -> float:
         """How far the curriculum is, 0 to 1."""

@@ -35,7 +35,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "none of these": (*STAGES, *PARTS),
 }
 # What makes the ablations affordable: with whole trainings they would take two cores half a day.
-SHORTER = 2
+SHORTER = 6
 ALARMS = ("open speech", "noise", "music")
 PICTURE = "confusions.png"
 NOTHING = "nothing"
