@@ -54,12 +54,14 @@ class Material:
         rng = np.random.default_rng(self.seed)
         teaching, _ = read_open_speech(self.data)
         recordings = read_recordings(self.data, self.left_out)["train"] if self.people else []
-        recordings += self._voices("tempo", lambda: draw_tempi(recordings, self.seed))
-        formants = self._voices("espeak", lambda: espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng))
-        lent = self._voices(
+        recordings += self._rendered("tempo", lambda: draw_tempi(recordings, self.seed))
+        formants = self._rendered(
+            "espeak", lambda: espeak.draw_utterances(ESPEAK_CLIPS, espeak.VARIANTS, rng)
+        )
+        lent = self._rendered(
             "flite", lambda: flite.draw_utterances(FLITE_CLIPS, np.random.default_rng(self.seed))
         )
-        neural = self._voices(
+        neural = self._rendered(
             "kokoro", lambda: kokoro.draw_utterances(KOKORO_PEOPLE, np.random.default_rng(self.seed))
         )
         return TrainingStrings(
@@ -80,10 +82,10 @@ class Material:
     def validation(self) -> dict[str, list[DigitString]]:
         """The sets that choose the checkpoint: voices that nothing else is trained on, and new clips of the people."""
         rng = np.random.default_rng(self.seed + 1)
-        formants = self._voices(
+        formants = self._rendered(
             "espeak", lambda: espeak.draw_utterances(VALIDATION_CLIPS, espeak.VALIDATION_VARIANTS, rng)
         )
-        neural = self._voices(
+        neural = self._rendered(
             "kokoro", lambda: kokoro.validation_utterances(np.random.default_rng(self.seed))
         )
         heard = read_recordings(self.data, self.left_out)["validation"] if self.people else []
@@ -104,6 +106,6 @@ class Material:
             }
         return sets
 
-    def _voices(self, part: Part, draw: Callable[[], Sequence[Utterance]]) -> list[Clip]:
+    def _rendered(self, part: Part, draw: Callable[[], Sequence[Utterance]]) -> list[Clip]:
         """The clips of a part that has some of its own, or none where it is left out."""
         return [] if part in self.without else render(draw(), self.cache / "synthetic")
