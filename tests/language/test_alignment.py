@@ -184,6 +184,34 @@ def test_a_wildcard_is_never_worse_than_a_letter(case: Case, data: st.DataObject
     )
 
 
+@given(cases(), st.data())
+def test_for_a_delimiter_the_blank_is_as_good(case: Case, data: st.DataObject) -> None:
+    delimiter = int(data.draw(st.sampled_from(case.labels)))
+    found = forced_align(*case, delimiter=delimiter)
+    assert collapsed(found.path, case.blank) == case.labels.tolist()
+    better = log_probabilities(case.logits)
+    better[:, delimiter] = better[:, [delimiter, case.blank]].max(axis=1)
+    assert found.score == pytest.approx(
+        max(
+            better[np.arange(len(better)), path].sum()
+            for path in itertools.product(range(better.shape[1]), repeat=len(better))
+            if collapsed(np.array(path), case.blank) == case.labels.tolist()
+        )
+    )
+
+
+def test_labels_stay_where_they_are_heard_when_the_delimiter_never_is() -> None:
+    """The delimiter, 3, is unlikely wherever a blank is sure, and less so where 1 and 2 nearly end."""
+    heard = np.array([0, 1, 0, 0, 2, 0, 0, 1, 0])
+    logits = np.where(np.arange(4) == heard[:, None], 8.0, 0.0)
+    logits[:, 3] = np.where(np.isin(np.arange(9), [1, 4]), -9.0, -40.0)
+    labels = [1, 3, 2, 3, 1]
+    assert forced_align(logits, labels).starts[::2].tolist() != [1, 4, 7]
+    found = forced_align(logits, labels, delimiter=3)
+    assert found.starts[::2].tolist() == [1, 4, 7]
+    assert found.probabilities[::2].min() > 0.99
+
+
 NAN, INF = float("nan"), float("inf")
 
 

@@ -38,7 +38,7 @@ class Alignment:
     """The best path of a text's labels through the frames of a recording.
 
     Attributes:
-        path: (frames,), the label of each frame: the blank, one of the text's, or :data:`WILDCARD`.
+        path: (frames,), the label of each frame: the blank, one of the text's, or :data:`WILDCARD`. A delimiter may stand for a blank.
         starts: (labels,), the first frame of each label of the text.
         ends: (labels,), the frame after its last one.
         probabilities: (labels,), the mean of the model's probability of it over its frames; NaN for the wildcard.
@@ -53,7 +53,12 @@ class Alignment:
 
 
 def forced_align(
-    logits: Any, labels: Sequence[int] | np.ndarray, blank: int = 0, *, block: int | None = None
+    logits: Any,
+    labels: Sequence[int] | np.ndarray,
+    blank: int = 0,
+    *,
+    delimiter: int | None = None,
+    block: int | None = None,
 ) -> Alignment:
     """The best path of labels through logits.
 
@@ -67,6 +72,8 @@ def forced_align(
         logits: (frames, labels of the model), logits or log probabilities from any framework.
         labels: (labels,), the ids of the text in their order, without blanks; :data:`WILDCARD` for what the model lacks.
         blank: the id of CTC's blank.
+        delimiter: the id of a label that a model may leave out, as the one between words where they run into each other, or where
+            the model never learnt it: each time that it is in the text the blank is as good. Its probability is then the better one's.
         block: how many frames a block has; by default what takes the least memory.
 
     Raises:
@@ -83,6 +90,8 @@ def forced_align(
         )
     # The same for all labels of a frame, so the best path is that of the logits: no rounding decides between ways that tie.
     totals = _log_totals(scores)
+    if delimiter is not None:
+        np.maximum(scores[:, delimiter], scores[:, blank], out=scores[:, delimiter])
     if (ids == WILDCARD).any():
         anything = scores.max(axis=1, keepdims=True) - _WILDCARD_COST
         scores = np.concatenate([scores, anything], axis=1)  # so WILDCARD, -1, is its column

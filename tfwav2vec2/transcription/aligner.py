@@ -191,7 +191,12 @@ class Aligner:
             ValueError: where they cannot belong together.
         """
         try:
-            alignment = forced_align(heard.logits, spelling.ids, self.tokenizer.pad_token_id)
+            alignment = forced_align(
+                heard.logits,
+                spelling.ids,
+                self.tokenizer.pad_token_id,
+                delimiter=self.tokenizer.word_delimiter_token_id,
+            )
         except ValueError as error:
             raise ValueError(f"{heard.file}: {error}") from None
         return timed_transcript(heard, spelling, alignment, self.reach)
