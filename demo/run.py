@@ -19,10 +19,6 @@ from recipes.spoken_digits.word_errors import WordErrors, word_errors
 from tfwav2vec2.cli.quiet import import_models
 
 CLIPS = Path(__file__).parent / "clips"
-SETS = {
-    "heard": "Recordings of speakers that the model heard, in clips that it did not hear",
-    "unheard": "Recordings of a speaker that the model did not hear",
-}
 # Draws the same strings each time.
 SEED = 1
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -35,15 +31,13 @@ def sample_clips() -> Iterator[tuple[Path, str]]:
             yield CLIPS / row["file"], row["text"]
 
 
-def real_strings() -> Iterator[tuple[str, list[tuple[Any, str]]]]:
-    """Strings of 1 to 8 recorded digits, one of each length and speaker, under a title for each set of speakers."""
+def real_strings() -> Iterator[tuple[Any, str]]:
+    """Strings of 1 to 8 recorded digits, one of each length and speaker, of clips that no training heard."""
     from recipes.spoken_digits.corpus import by_speaker, read_recordings
     from recipes.spoken_digits.strings import plain_strings
 
-    splits = read_recordings(RECORDINGS)
-    for split, title in SETS.items():
-        strings = plain_strings(by_speaker(splits[split]).values(), 1, SEED)
-        yield title, [(string.samples, string.text) for string in strings]
+    pools = by_speaker(read_recordings(RECORDINGS)["heard"]).values()
+    return ((string.samples, string.text) for string in plain_strings(pools, 1, SEED))
 
 
 def show(transcriber: Any, title: str, strings: Iterable[tuple[Any, str]]) -> None:
@@ -71,8 +65,11 @@ def main() -> None:
         sys.exit(f"Error: {error}")
     show(transcriber, "Sample clips, spoken by eSpeak NG (demo/clips)", sample_clips())
     if (RECORDINGS / "fsdd").is_dir():
-        for title, strings in real_strings():
-            show(transcriber, title, strings)
+        show(
+            transcriber,
+            "Recordings of people that the model heard, in clips that it did not hear",
+            real_strings(),
+        )
     else:
         print(f"\nReal recordings: skipped, {RECORDINGS / 'fsdd'} is not there")
     show_exports(transcriber, [path for path, _ in sample_clips()])

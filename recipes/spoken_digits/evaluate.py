@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from recipes.spoken_digits.corpus import LEFT_OUT_SPEAKER, SPEAKERS, by_speaker, read_recordings, spoken
+from recipes.spoken_digits.corpus import SPEAKERS, by_speaker, read_recordings, spoken
 from recipes.spoken_digits.silence import clips_without_digits, false_alarms
 from recipes.spoken_digits.strings import LONGEST, DigitString, plain_strings
 from recipes.spoken_digits.word_errors import WordErrors, word_errors
@@ -90,9 +90,7 @@ def report(title: str, by_length: dict[int, WordErrors]) -> str:
 @click.option(
     "--left-out",
     type=click.Choice(SPEAKERS),
-    default=LEFT_OUT_SPEAKER,
-    show_default=True,
-    help="The speaker of whom the model has heard nothing.",
+    help="The speaker of whom the model has heard nothing, if there is one.",
 )
 def main(model: Path | None, data: Path, left_out: str | None) -> None:
     """Print the word error rates of a spoken-digits model on heard and unheard speakers, and what it hears in other sounds."""
