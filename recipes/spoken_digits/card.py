@@ -1,6 +1,7 @@
 """What folds have found, as the model card shows it: ``python -m recipes.spoken_digits.card``.
 
-Writes the tables and the picture of confusions beside the model, from the results that :mod:`recipes.spoken_digits.fold` left.
+Writes the tables and the picture of confusions beside the model, from the results that :mod:`recipes.spoken_digits.fold` and
+:mod:`recipes.spoken_digits.ablations` left.
 """
 
 from __future__ import annotations
@@ -13,29 +14,13 @@ from typing import Any
 import click
 import numpy as np
 
+from recipes.spoken_digits.ablations import ABLATIONS, SHORTER
 from recipes.spoken_digits.corpus import SPEAKERS, WORDS
-from recipes.spoken_digits.fold import RESULTS, STAGES, fold_name
-from recipes.spoken_digits.material import PARTS
+from recipes.spoken_digits.fold import RESULTS, fold_name
 from tfwav2vec2.embedded import embedded_model
 from tfwav2vec2.training.pictures import draw_confusion
 from tfwav2vec2.weights.files import read_json, write_atomically
 
-# What each ablation leaves out, and how the table calls it.
-ABLATIONS: dict[str, tuple[str, ...]] = {
-    "everything": (),
-    "no pretraining": ("pretraining",),
-    "no phonemes": ("phonemes",),
-    "no voices of Kokoro": ("kokoro",),
-    "no voices of Flite": ("flite",),
-    "no synthetic voices": ("espeak", "flite", "kokoro"),
-    "no other tempi": ("tempo",),
-    "no surroundings": ("surroundings",),
-    "no augmentation: neither of the two": ("tempo", "surroundings"),
-    "no open speech": ("open speech",),
-    "none of these": (*STAGES, *PARTS),
-}
-# What makes the ablations affordable: with whole trainings they would take two cores half a day.
-SHORTER = 6
 ALARMS = ("open speech", "noise", "music")
 PICTURE = "confusions.png"
 NOTHING = "nothing"

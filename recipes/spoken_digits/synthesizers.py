@@ -81,7 +81,7 @@ def render(utterances: Sequence[Utterance], cache: Path) -> list[Clip]:
         return Clip(trim(load_audio(path)), utterance.words, utterance.voice, utterance.name)
 
     with ThreadPoolExecutor(2) as pool:
-        return list(tqdm(pool.map(clip, utterances), "synthetic voices", len(utterances), disable=None))
+        return list(tqdm(pool.map(clip, utterances), "clips", len(utterances), disable=None))
 
 
 def phrase_length(number: int, rng: np.random.Generator) -> int:

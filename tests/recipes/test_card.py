@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from recipes.spoken_digits import card
+from recipes.spoken_digits.ablations import SHORTER
 from recipes.spoken_digits.corpus import SPEAKERS, WORDS
 from recipes.spoken_digits.fold import RESULTS, fold_name
 from tfwav2vec2.weights.files import write_json
@@ -33,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     for number, speaker in enumerate(SPEAKERS):
         keep(tmp_path / fold_name(speaker), result(2.0 * number))
     for without, wer, heard in (((), 4.0, 3), (("flite",), 9.0, 50)):
-        keep(tmp_path / fold_name("jackson", without, card.SHORTER), result(wer, heard))
+        keep(tmp_path / fold_name("jackson", without, SHORTER), result(wer, heard))
     return tmp_path
 
 
@@ -46,7 +47,7 @@ def test_the_mean_is_over_all_folds(folder: Path) -> None:
 
 def test_ablations_are_compared_over_the_same_people(folder: Path) -> None:
     rows = {
-        name: card.read_results(folder, without, card.SHORTER)
+        name: card.read_results(folder, without, SHORTER)
         for name, without in {"everything": (), "none": ("flite",)}.items()
     }
     table = card.table_of_ablations(rows).splitlines()
